@@ -1,0 +1,41 @@
+# One CMake target per room of src/. A room's sources are the .cc files of its folder; `x_test.cc` beside `x.cc` is
+# its test and goes into the executable <room>_test.
+
+add_library(nvfp4_options INTERFACE)
+target_include_directories(nvfp4_options INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
+target_compile_options(nvfp4_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor>)
+
+# nvfp4_room(NAME ROOMS room... LINK library...): ROOMS are the rooms it may include, LINK what it needs from outside.
+function(nvfp4_room name)
+  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc"
+       "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc")
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  string(REPLACE "/" "_" target "${name}")
+
+  if(sources)
+    add_library(nvfp4_${target} STATIC ${sources})
+    set(scope PUBLIC)
+    set_property(GLOBAL APPEND PROPERTY NVFP4_OBJECTS $<TARGET_OBJECTS:nvfp4_${target}>)
+  else()
+    add_library(nvfp4_${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_link_libraries(nvfp4_${target} ${scope} nvfp4_options ${ROOM_LINK})
+  foreach(room IN LISTS ROOM_ROOMS)
+    string(REPLACE "/" "_" room "${room}")
+    target_link_libraries(nvfp4_${target} ${scope} nvfp4_${room})
+  endforeach()
+
+  if(NVFP4_TESTS AND tests)
+    add_executable(${target}_test ${tests})
+    target_link_libraries(${target}_test PRIVATE nvfp4_${target} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${target}_test PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
+    add_test(NAME ${target} COMMAND ${target}_test)
+    set_tests_properties(${target} PROPERTIES TIMEOUT 600)
+  endif()
+endfunction()

@@ -1,0 +1,197 @@
+#include "checkpoint/describe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include "checkpoint/activation_policy.h"
+#include "checkpoint/scale_values.h"
+#include "checkpoint/stored_weight.h"
+#include "checkpoint/tensor_role.h"
+
+namespace nvfp4::checkpoint {
+namespace {
+
+bool may_be_quantized(DType dtype) {
+  return dtype == DType::kU8 || dtype == DType::kF4 || dtype == DType::kF8E4M3 || dtype == DType::kI32 ||
+         dtype == DType::kI8;
+}
+
+class Describer {
+ public:
+  Describer(const TensorFiles& files, const QuantizationMap& map, const ModelConfig& model)
+      : files_(files), map_(map), model_(model), consumed_(files.tensors().size(), false) {}
+
+  Result<Description> run() {
+    out_.conflicts = map_.conflicts;
+    NVFP4_RETURN_IF_ERROR(describe_all());
+    NVFP4_RETURN_IF_ERROR(values_.read(files_));
+    NVFP4_RETURN_IF_ERROR(set_weight_scales());
+    NVFP4_RETURN_IF_ERROR(set_kv_scales());
+    NVFP4_RETURN_IF_ERROR(set_activations(files_, map_, values_, out_));
+    NVFP4_RETURN_IF_ERROR(check_against_config());
+    NVFP4_RETURN_IF_ERROR(list_leftovers());
+    return std::move(out_);
+  }
+
+ private:
+  void consume(const StoredTensor* tensor) {
+    if (tensor != nullptr) consumed_[static_cast<std::size_t>(tensor - files_.tensors().data())] = true;
+  }
+
+  Status describe_all() {
+    out_.weights.reserve(files_.tensors().size() / 3 + 16);
+    for (const StoredTensor& tensor : files_.tensors()) {
+      if (auto reason = reason_to_ignore(tensor.name, model_.num_layers, model_.num_nextn_layers)) {
+        out_.ignored.push_back({std::string(tensor.name), std::string(*reason)});
+        consume(&tensor);
+        continue;
+      }
+      const TensorRole role = tensor_role(tensor.name);
+      if (role.role == Role::kKvScale) {
+        NVFP4_RETURN_IF_ERROR(values_.want(files_, tensor));
+        out_.kv_scales.push_back({tensor.name, 1.0F});
+        kv_tensors_.push_back(&tensor);
+        consume(&tensor);
+      } else if (role.role == Role::kData) {
+        NVFP4_RETURN_IF_ERROR(describe_weight(tensor, role));
+      }
+    }
+    return {};
+  }
+
+  Status describe_weight(const StoredTensor& tensor, const TensorRole& role) {
+    DescribedTensor& weight = out_.weights.emplace_back();
+    const StoredWeight stored = may_be_quantized(tensor.dtype) ? find_companions(files_, tensor, role)
+                                                               : StoredWeight{.data = &tensor, .role = role};
+    NVFP4_RETURN_IF_ERROR(describe_storage(files_, stored, weight));
+    for (const StoredTensor* used : {weight.data, weight.block_scales, weight.row_scales, weight.scale2_tensor,
+                                     weight.input_scale_tensor, weight.pre_quant_scale}) {
+      consume(used);
+    }
+    if (weight.scale2_tensor != nullptr) NVFP4_RETURN_IF_ERROR(values_.want(files_, *weight.scale2_tensor));
+    if (weight.input_scale_tensor != nullptr) NVFP4_RETURN_IF_ERROR(values_.want(files_, *weight.input_scale_tensor));
+    if (weight.pre_quant_scale != nullptr && weight.pre_quant_scale->num_elements() != weight.in_features()) {
+      return Error{
+          ErrorCode::kMalformed, where(files_, *weight.pre_quant_scale),
+          fmt::format("{} values for {} input features", weight.pre_quant_scale->num_elements(), weight.in_features())};
+    }
+    return {};
+  }
+
+  Status set_weight_scales() {
+    for (DescribedTensor& weight : out_.weights) {
+      if (!weight.is_quantized()) continue;
+      const std::uint64_t experts = weight.num_experts();
+      std::uint64_t per_expert = 1;
+      std::span<const float> stored;
+      if (weight.scale2_tensor != nullptr) {
+        stored = values_.of(*weight.scale2_tensor);
+        if (stored.empty() || (stored.size() != 1 && stored.size() % experts != 0)) {
+          return Error{ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
+                       fmt::format("{} values for {} experts", stored.size(), experts)};
+        }
+        if (stored.size() > 1) per_expert = stored.size() / experts;
+      }
+      auto rows = shard_rows(files_, weight, per_expert, model_);
+      if (!rows) return std::move(rows).error();
+      weight.shard_rows = std::move(rows).value();
+      for (std::uint64_t i = 0; weight.scale2_tensor != nullptr && i < experts * per_expert; ++i) {
+        const float value = stored.size() == 1 ? stored[0] : stored[i];
+        const Scale2Verdict verdict = judge_scale2(value, weight.convention);
+        if (!verdict.problem.empty()) {
+          return Error{
+              ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
+              fmt::format("value {} {}; the weight cannot be reconstructed, export it again", i, verdict.problem)};
+        }
+        if (verdict.repaired) {
+          out_.repairs.push_back({std::string(weight.scale2_tensor->name),
+                                  fmt::format("{} stands for an all-zero weight: it reads as zeros", value)});
+        }
+        weight.stored_scale2.push_back(value);
+        weight.scale2.push_back(verdict.multiplier);
+      }
+    }
+    return {};
+  }
+
+  Status set_kv_scales() {
+    for (std::size_t i = 0; i < kv_tensors_.size(); ++i) {
+      const std::span<const float> value = values_.of(*kv_tensors_[i]);
+      if (value.size() != 1 || !(value[0] > 0) || value[0] > 3.4e38F) {
+        return Error{ErrorCode::kMalformed, where(files_, *kv_tensors_[i]),
+                     value.size() == 1 ? fmt::format("{} is no scale for the key-value cache", value[0])
+                                       : fmt::format("{} values; one scale per layer is read", value.size())};
+      }
+      out_.kv_scales[i].scale = value[0];
+    }
+    if (map_.kv_cache_scheme == "fp8" && kv_tensors_.empty()) {
+      out_.conflicts.push_back(
+          {"kv_cache_scheme", "fp8 is declared, but there are no k_scale or v_scale tensors; 1.0 is used"});
+    }
+    return {};
+  }
+
+  // What config.json says about shapes that no reading of the tensors can turn into another.
+  Status check_against_config() {
+    for (const DescribedTensor& weight : out_.weights) {
+      if (weight.shape.size() != 2) continue;
+      const std::string_view module = std::string_view(weight.name).substr(0, weight.name.rfind('.'));
+      const bool embedding = module.ends_with("embed_tokens") || module == "lm_head" || module.ends_with(".lm_head");
+      if (!embedding) continue;
+      const bool wrong_k = model_.hidden_size != 0 && weight.shape[1] != model_.hidden_size;
+      const bool wrong_n = model_.vocab_size != 0 && weight.shape[0] < model_.vocab_size;  // rows may be padded
+      if (wrong_k || wrong_n) {
+        return Error{ErrorCode::kContradiction, where(files_, *weight.data),
+                     fmt::format("shape [{}, {}], but config.json has vocab_size = {} and hidden_size = {}",
+                                 weight.shape[0], weight.shape[1], model_.vocab_size, model_.hidden_size)};
+      }
+    }
+    return {};
+  }
+
+  // Companions that no described weight uses: of a plain weight, or of a weight that is not there.
+  Status list_leftovers() {
+    for (std::size_t i = 0; i < consumed_.size(); ++i) {
+      if (consumed_[i]) continue;
+      const StoredTensor& tensor = files_.tensors()[i];
+      const TensorRole role = tensor_role(tensor.name);
+      const bool has_weight = files_.find(companion_name(role, "weight")) != nullptr ||
+                              files_.find(companion_name(role, "weight_packed")) != nullptr ||
+                              (!role.stem.empty() && files_.find(module_name(tensor.name, role)) != nullptr);
+      const bool belongs_to_weight =
+          role.role == Role::kWeightScale || role.role == Role::kWeightScale2 || role.role == Role::kWeightGlobalScale;
+      if (!has_weight && belongs_to_weight) {
+        return Error{
+            ErrorCode::kNotFound, where(files_, tensor),
+            fmt::format("the weight \"{}\" that it scales is not in the checkpoint", companion_name(role, "weight"))};
+      }
+      if (belongs_to_weight)
+        out_.conflicts.push_back(
+            {std::string(tensor.name), "scales a weight that is stored unquantised; the scale is not used"});
+      out_.ignored.push_back({std::string(tensor.name), "a companion that its weight, as stored, does not use"});
+    }
+    for (const Finding& finding : files_.ignored()) out_.ignored.push_back(finding);
+    out_.conflicts.insert(out_.conflicts.end(), files_.conflicts().begin(), files_.conflicts().end());
+    return {};
+  }
+
+  const TensorFiles& files_;
+  const QuantizationMap& map_;
+  const ModelConfig& model_;
+  std::vector<bool> consumed_;
+  std::vector<const StoredTensor*> kv_tensors_;
+  ScaleValues values_;
+  Description out_;
+};
+
+}  // namespace
+
+Result<Description> describe(const TensorFiles& files, const QuantizationMap& map, const ModelConfig& model) {
+  return Describer(files, map, model).run();
+}
+
+}  // namespace nvfp4::checkpoint

@@ -1,0 +1,29 @@
+// From stored tensors and a declared configuration to one exact description of every weight. The tensors decide what a
+// weight is; the configuration decides only what tensors cannot say (the activations), and every disagreement is
+// listed.
+#pragma once
+
+#include <vector>
+
+#include "checkpoint/model_config.h"
+#include "checkpoint/quantization_map.h"
+#include "checkpoint/tensor_files.h"
+#include "nvfp4/checkpoint.h"
+#include "nvfp4/result.h"
+#include "nvfp4/tensor.h"
+
+namespace nvfp4::checkpoint {
+
+struct Description {
+  std::vector<DescribedTensor> weights;  // in the order of the files
+  std::vector<KvScale> kv_scales;
+  std::vector<Finding> conflicts;
+  std::vector<Finding> repairs;
+  std::vector<Finding> ignored;
+};
+
+// `files` and `map` must outlive the result, which points into them.
+[[nodiscard]] Result<Description> describe(const TensorFiles& files, const QuantizationMap& map,
+                                           const ModelConfig& model);
+
+}  // namespace nvfp4::checkpoint
