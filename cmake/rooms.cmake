@@ -7,6 +7,12 @@ target_include_directories(nvfp4_options INTERFACE
 target_compile_options(nvfp4_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor>)
 
+set(NVFP4_SANITIZE "" CACHE STRING "Sanitizers for everything that is built: address,undefined or thread")
+if(NVFP4_SANITIZE)
+  add_compile_options(-fsanitize=${NVFP4_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${NVFP4_SANITIZE})
+endif()
+
 # nvfp4_room(NAME ROOMS room... LINK library...): ROOMS are the rooms it may include, LINK what it needs from outside.
 function(nvfp4_room name)
   cmake_parse_arguments(ROOM "" "" "ROOMS;LINK" ${ARGN})
@@ -36,6 +42,6 @@ function(nvfp4_room name)
     target_link_libraries(${target}_test PRIVATE nvfp4_${target} GTest::gtest GTest::gmock GTest::gtest_main)
     target_compile_definitions(${target}_test PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
     add_test(NAME ${target} COMMAND ${target}_test)
-    set_tests_properties(${target} PROPERTIES TIMEOUT 600)
+    set_tests_properties(${target} PROPERTIES TIMEOUT 600 LABELS "unit;threads")
   endif()
 endfunction()

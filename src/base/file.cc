@@ -80,10 +80,11 @@ Result<File> File::open_beneath(const Directory& base, const std::filesystem::pa
 }
 
 Result<File> File::adopt(FileDescriptor fd, std::string label) {
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(fd.get(), &facts) != 0) return open_error(std::move(label), errno);
   if (!S_ISREG(facts.st_mode)) {
-    return Error{ErrorCode::kIo, std::move(label), S_ISDIR(facts.st_mode) ? "is a folder, not a file" : "is not a regular file"};
+    return Error{ErrorCode::kIo, std::move(label),
+                 S_ISDIR(facts.st_mode) ? "is a folder, not a file" : "is not a regular file"};
   }
   return File(std::move(fd), static_cast<std::uint64_t>(facts.st_size), std::move(label));
 }
@@ -91,8 +92,9 @@ Result<File> File::adopt(FileDescriptor fd, std::string label) {
 Status File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   const auto end = checked_add(offset, out.size());
   if (!end || *end > num_bytes_) {
-    return Error{ErrorCode::kInvalidArgument, label_,
-                 fmt::format("{} bytes from byte {} on are not inside the file of {} bytes", out.size(), offset, num_bytes_)};
+    return Error{
+        ErrorCode::kInvalidArgument, label_,
+        fmt::format("{} bytes from byte {} on are not inside the file of {} bytes", out.size(), offset, num_bytes_)};
   }
   while (!out.empty()) {
     const ssize_t got = ::pread(fd_.get(), out.data(), std::min(out.size(), kMaxReadBytes), static_cast<off_t>(offset));
@@ -103,7 +105,8 @@ Status File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
     if (got == 0) {
       return Error{ErrorCode::kIo, label_,
                    fmt::format("shrank while being read: it had {} bytes when opened, now it ends at byte {}; do not "
-                               "change a model that is in use", num_bytes_, offset)};
+                               "change a model that is in use",
+                               num_bytes_, offset)};
     }
     offset += static_cast<std::uint64_t>(got);
     out = out.subspan(static_cast<std::size_t>(got));
@@ -112,15 +115,17 @@ Status File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
 }
 
 Status File::check_size() const {
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(fd_.get(), &facts) != 0) {
     return Error{ErrorCode::kIo, label_, fmt::format("cannot ask for its size: {}", system_error_text(errno))};
   }
   const auto now = static_cast<std::uint64_t>(facts.st_size);
   if (now >= num_bytes_) return {};
-  return Error{ErrorCode::kIo, label_,
-               fmt::format("shrank from {} to {} bytes while in use; bytes past the new end were read as zeros: open the "
-                           "model again", num_bytes_, now)};
+  return Error{
+      ErrorCode::kIo, label_,
+      fmt::format("shrank from {} to {} bytes while in use; bytes past the new end were read as zeros: open the "
+                  "model again",
+                  num_bytes_, now)};
 }
 
 Result<std::string> read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
@@ -135,7 +140,7 @@ Result<std::string> read_text_file(const std::filesystem::path& path, std::uint6
   return text;
 }
 
-std::string quoted(std::string_view name) {
+std::string quote_name(std::string_view name) {
   constexpr std::size_t kMaxShown = 200;
   std::string out = "\"";
   for (const char c : name.substr(0, kMaxShown)) {

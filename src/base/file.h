@@ -75,7 +75,7 @@ class File {
 [[nodiscard]] Result<std::string> read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes);
 
 // For error texts: the name in double quotes, on one line, shortened when it is very long.
-[[nodiscard]] std::string quoted(std::string_view name);
+[[nodiscard]] std::string quote_name(std::string_view name);
 
 // What errno says, in words.
 [[nodiscard]] std::string system_error_text(int error_number);

@@ -58,6 +58,57 @@ bool unescape_code_point(std::string_view body, std::size_t& at, std::string& ou
   return true;
 }
 
+// -whole.fraction e exponent: the digits only.
+struct NumberParts {
+  std::string_view whole;
+  std::string_view fraction;
+  std::string_view exponent;
+  bool negative_exponent = false;
+};
+
+std::optional<NumberParts> split_number(std::string_view token) {
+  NumberParts parts;
+  std::size_t at = 0;
+  const auto next_is = [&](std::string_view any) {
+    return at < token.size() && any.find(token[at]) != std::string_view::npos;
+  };
+  const auto digits = [&] {
+    const std::size_t begin = at;
+    while (at < token.size() && is_digit(token[at])) ++at;
+    return token.substr(begin, at - begin);
+  };
+  if (next_is("-")) ++at;
+  parts.whole = digits();
+  if (parts.whole.empty() || (parts.whole.size() > 1 && parts.whole[0] == '0')) return std::nullopt;
+  if (next_is(".")) {
+    ++at;
+    parts.fraction = digits();
+    if (parts.fraction.empty()) return std::nullopt;
+  }
+  if (next_is("eE")) {
+    ++at;
+    if (next_is("+-")) parts.negative_exponent = token[at++] == '-';
+    parts.exponent = digits();
+    if (parts.exponent.empty()) return std::nullopt;
+  }
+  if (at != token.size()) return std::nullopt;
+  return parts;
+}
+
+// Of a number that is not representable as a double: whether it is too large (rather than too close to zero).
+bool is_too_large(const NumberParts& parts) {
+  constexpr auto kNone = std::string_view::npos;
+  const std::size_t leading_zeros = parts.fraction.find_first_not_of('0');
+  if (parts.whole == "0" && leading_zeros == kNone) return false;
+  std::int64_t exponent = 0;
+  const auto parsed = std::from_chars(parts.exponent.data(), parts.exponent.data() + parts.exponent.size(), exponent);
+  if (parsed.ec == std::errc::result_out_of_range) return !parts.negative_exponent;
+  if (parts.negative_exponent) exponent = -exponent;
+  const auto places =
+      parts.whole == "0" ? -static_cast<std::int64_t>(leading_zeros) : static_cast<std::int64_t>(parts.whole.size());
+  return exponent > -places;
+}
+
 }  // namespace
 
 bool unescape_json_string(std::string_view body, std::string& out) {
@@ -68,65 +119,48 @@ bool unescape_json_string(std::string_view body, std::string& out) {
     if (backslash + 1 == body.size()) return false;
     at = backslash + 2;
     switch (body[backslash + 1]) {
-      case '"': out += '"'; break;
-      case '\\': out += '\\'; break;
-      case '/': out += '/'; break;
-      case 'b': out += '\b'; break;
-      case 'f': out += '\f'; break;
-      case 'n': out += '\n'; break;
-      case 'r': out += '\r'; break;
-      case 't': out += '\t'; break;
+      case '"':
+        out += '"';
+        break;
+      case '\\':
+        out += '\\';
+        break;
+      case '/':
+        out += '/';
+        break;
+      case 'b':
+        out += '\b';
+        break;
+      case 'f':
+        out += '\f';
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case 'r':
+        out += '\r';
+        break;
+      case 't':
+        out += '\t';
+        break;
       case 'u':
         if (!unescape_code_point(body, at, out)) return false;
         break;
-      default: return false;
+      default:
+        return false;
     }
   }
   return true;
 }
 
-bool is_finite_json_number(std::string_view token) {
-  std::size_t at = 0;
-  const auto digits = [&] {
-    const std::size_t begin = at;
-    while (at < token.size() && is_digit(token[at])) ++at;
-    return token.substr(begin, at - begin);
-  };
-  if (at < token.size() && token[at] == '-') ++at;
-  const std::string_view whole = digits();
-  if (whole.empty() || (whole.size() > 1 && whole[0] == '0')) return false;
-  std::string_view fraction;
-  if (at < token.size() && token[at] == '.') {
-    ++at;
-    fraction = digits();
-    if (fraction.empty()) return false;
-  }
-  bool negative_exponent = false;
-  std::string_view exponent;
-  if (at < token.size() && (token[at] == 'e' || token[at] == 'E')) {
-    ++at;
-    if (at < token.size() && (token[at] == '+' || token[at] == '-')) negative_exponent = token[at++] == '-';
-    exponent = digits();
-    if (exponent.empty()) return false;
-  }
-  if (at != token.size()) return false;
-  if (whole.size() < 300 && exponent.size() < 2) return true;
-
-  // from_chars tells too large from too small only by the same answer, but what is small is finite.
+std::optional<double> finite_json_number(std::string_view token) {
+  const auto parts = split_number(token);
+  if (!parts) return std::nullopt;
   double value = 0;
-  const auto parsed = std::from_chars(token.data(), token.data() + token.size(), value);
-  if (parsed.ec != std::errc::result_out_of_range) return true;
-  const bool all_zero = whole.find_first_not_of('0') == std::string_view::npos &&
-                        fraction.find_first_not_of('0') == std::string_view::npos;
-  if (all_zero) return true;
-  std::int64_t shift = 0;
-  const auto shift_parsed = std::from_chars(exponent.data(), exponent.data() + exponent.size(), shift);
-  if (shift_parsed.ec == std::errc::result_out_of_range) return negative_exponent;
-  if (negative_exponent) shift = -shift;
-  // Decimal places of the leading digit before the point (at least 1), or minus the zeros behind it.
-  const auto places = whole[0] != '0' ? static_cast<std::int64_t>(whole.size())
-                                      : -static_cast<std::int64_t>(fraction.find_first_not_of('0'));
-  return places < 0 ? shift < -places : shift + places < 0;
+  const auto [stop, error] = std::from_chars(token.data(), token.data() + token.size(), value);
+  if (error != std::errc::result_out_of_range) return value;
+  if (is_too_large(*parts)) return std::nullopt;
+  return 0.0;
 }
 
 }  // namespace nvfp4

@@ -1,6 +1,7 @@
 // The scalars of JSON (RFC 8259), strictly: no lone surrogates in strings, no numbers beyond the range of a double.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,7 +11,7 @@ namespace nvfp4 {
 // `body` is valid UTF-8 without raw control characters.
 [[nodiscard]] bool unescape_json_string(std::string_view body, std::string& out);
 
-// Whether `token` is one whole JSON number whose value is finite as a double.
-[[nodiscard]] bool is_finite_json_number(std::string_view token);
+// The value of `token` if it is one whole JSON number and finite as a double.
+[[nodiscard]] std::optional<double> finite_json_number(std::string_view token);
 
 }  // namespace nvfp4

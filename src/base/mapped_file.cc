@@ -15,8 +15,9 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::map(std::shared_ptr<const 
   if (num_bytes == 0) return std::shared_ptr<const MappedFile>(new MappedFile(std::move(file), {}, nullptr));
   void* const address = ::mmap(nullptr, num_bytes, PROT_READ, MAP_PRIVATE, file->fd(), 0);
   if (address == MAP_FAILED) {
-    return Error{ErrorCode::kIo, file->label(),
-                 fmt::format("cannot map {} bytes: {}; load with plain reads instead", num_bytes, system_error_text(errno))};
+    return Error{
+        ErrorCode::kIo, file->label(),
+        fmt::format("cannot map {} bytes: {}; load with plain reads instead", num_bytes, system_error_text(errno))};
   }
   MappedRange* const range = register_mapped_range(address, num_bytes, file->fd());
   const std::span bytes(static_cast<const std::byte*>(address), num_bytes);
@@ -35,7 +36,8 @@ Status MappedFile::verify() const {
   if (range_ != nullptr && range_->shrank.load(std::memory_order_acquire)) {
     return Error{ErrorCode::kIo, file_->label(),
                  fmt::format("shrank, or its device failed, while it was mapped ({} bytes); missing bytes were read as "
-                             "zeros: open the model again", file_->num_bytes())};
+                             "zeros: open the model again",
+                             file_->num_bytes())};
   }
   return {};
 }

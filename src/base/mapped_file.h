@@ -1,8 +1,8 @@
-// A file mapped for reading. When another program truncates it, reads past its new end give zeros and verify() an Error;
-// no signal ends the process.
+// A file mapped for reading. When another program truncates it, reads past its new end give zeros and verify() an
+// Error; no signal ends the process.
 //
-// Mapped with the kernel's default read-ahead: whole tensors are read through it. For scattered scalars use File::read_at;
-// a page fault would bring in (and count as resident) the 16 pages around each.
+// Mapped with the kernel's default read-ahead: whole tensors are read through it. For scattered scalars use
+// File::read_at; a page fault would bring in (and count as resident) the 16 pages around each.
 #pragma once
 
 #include <cstddef>

@@ -20,7 +20,7 @@ struct RangeBlock {
 // A signal handler has no argument to carry state in: these are the process-wide facts it needs. Constant-initialised.
 struct Registry {
   RangeBlock first;
-  struct sigaction previous {};
+  struct sigaction previous{};
   std::uintptr_t page_bytes = 4096;
 };
 constinit Registry registry;
@@ -40,13 +40,13 @@ MappedRange* range_of(std::uintptr_t address) {
   return nullptr;
 }
 
-// Puts zero pages where the file has no bytes: from the faulting page to the end of the map if the file ends before that
-// page, else (the device failed) over this page only.
+// Puts zero pages where the file has no bytes: from the faulting page to the end of the map if the file ends before
+// that page, else (the device failed) over this page only.
 bool cover_with_zeros(MappedRange& range, std::uintptr_t address) {
   const std::uintptr_t page = address - address % registry.page_bytes;
   const std::uintptr_t begin = range.begin.load(std::memory_order_acquire);
   std::uintptr_t end = page + registry.page_bytes;
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(range.fd.load(std::memory_order_acquire), &facts) == 0 &&
       static_cast<std::uintptr_t>(facts.st_size) <= page - begin) {
     end = range.end.load(std::memory_order_acquire);
@@ -65,7 +65,7 @@ void call_previous(int signal_number, siginfo_t* info, void* context) {
     previous.sa_handler(signal_number);
   } else if (previous.sa_handler == SIG_DFL || info->si_code > 0) {
     // A fault comes again when we return; a signal that somebody sent has to be sent again.
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = SIG_DFL;
     ::sigaction(signal_number, &action, nullptr);
     if (info->si_code <= 0) ::raise(signal_number);
@@ -88,7 +88,7 @@ void install_handler() {
   const long page_bytes = ::sysconf(_SC_PAGESIZE);
   if (page_bytes > 0) registry.page_bytes = static_cast<std::uintptr_t>(page_bytes);
   ::sigaction(SIGBUS, nullptr, &registry.previous);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = on_bus_error;
   action.sa_mask = registry.previous.sa_mask;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;

@@ -24,10 +24,10 @@ class TensorFiles {
   ~TensorFiles();
 
   [[nodiscard]] std::span<const SourceFile> files() const;
-  [[nodiscard]] std::span<const StoredTensor> tensors() const;             // in file order; names are unique
-  [[nodiscard]] const StoredTensor* find(std::string_view name) const;     // hashed; null when there is none
-  [[nodiscard]] std::span<const Finding> conflicts() const;  // index against shards, where no error is due
-  [[nodiscard]] std::span<const Finding> ignored() const;    // safetensors files that no index names
+  [[nodiscard]] std::span<const StoredTensor> tensors() const;          // in file order; names are unique
+  [[nodiscard]] const StoredTensor* find(std::string_view name) const;  // hashed; null when there is none
+  [[nodiscard]] std::span<const Finding> conflicts() const;             // index against shards, where no error is due
+  [[nodiscard]] std::span<const Finding> ignored() const;               // safetensors files that no index names
 
   [[nodiscard]] Result<TensorBytes> bytes(const StoredTensor& tensor) const;
   [[nodiscard]] Status read(const StoredTensor& tensor, std::uint64_t offset, std::span<std::byte> out) const;

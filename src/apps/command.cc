@@ -1,0 +1,90 @@
+#include "apps/command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <vector>
+
+#include "nvfp4/checkpoint.h"
+
+namespace nvfp4::apps {
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+Error no_such_weight(const Checkpoint& checkpoint, const std::filesystem::path& directory, const std::string& name) {
+  std::string_view nearest;
+  std::size_t distance = name.size() / 2 + 1;  // further away than this is another name
+  for (const DescribedTensor& weight : checkpoint.weights()) {
+    if (const std::size_t d = edit_distance(name, weight.name); d < distance) {
+      nearest = weight.name;
+      distance = d;
+    }
+  }
+  const std::string hint =
+      nearest.empty() ? "nvfp4 inspect lists the weights" : fmt::format("did you mean \"{}\"?", nearest);
+  return {ErrorCode::kNotFound, directory.string(), fmt::format("no weight is called \"{}\"; {}", name, hint)};
+}
+
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+int report(const Error& error) {
+  fmt::print(stderr, "error: {}\n", printable(error.to_string()));
+  return kBadInput;
+}
+
+std::string human_bytes(double bytes) {
+  constexpr std::array<const char*, 5> kUnits{"B", "kB", "MB", "GB", "TB"};
+  std::size_t unit = 0;
+  while (bytes >= 1000 && unit + 1 < kUnits.size()) {
+    bytes /= 1000;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.1f} {}", bytes, kUnits[unit]);
+}
+
+Result<std::filesystem::path> model_directory(const std::string& directory_or_id) {
+  const auto environment = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::filesystem::path(value == nullptr ? "" : value);
+  };
+  std::filesystem::path hub_cache = environment("HF_HUB_CACHE");
+  if (hub_cache.empty()) {
+    std::filesystem::path home = environment("HF_HOME");
+    if (home.empty()) {
+      const std::filesystem::path cache = environment("XDG_CACHE_HOME");
+      home = (cache.empty() ? environment("HOME") / ".cache" : cache) / "huggingface";
+    }
+    hub_cache = home / "hub";
+  }
+  return resolve_model_directory(directory_or_id, hub_cache);
+}
+
+}  // namespace nvfp4::apps

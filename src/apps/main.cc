@@ -1,0 +1,71 @@
+// The `nvfp4` command.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/command.h"
+#include "nvfp4/version.h"
+
+namespace nvfp4::apps {
+namespace {
+
+int unknown_command(const std::string& name, const std::vector<Command>& commands) {
+  const Command* nearest = nullptr;
+  std::size_t distance = 3;  // further away than this is no typing error
+  for (const Command& command : commands) {
+    if (const std::size_t d = edit_distance(name, command.parser->get_name()); d < distance) {
+      nearest = &command;
+      distance = d;
+    }
+  }
+  const std::string hint =
+      nearest != nullptr ? fmt::format("did you mean \"{}\"?", nearest->parser->get_name()) : "see nvfp4 --help";
+  fmt::print(stderr, "error: nvfp4: \"{}\" is not a command; {}\n", printable(name), hint);
+  return kBadInput;
+}
+
+bool is_command(const std::vector<Command>& commands, std::string_view name) {
+  return std::any_of(commands.begin(), commands.end(), [&](const Command& c) { return c.parser->get_name() == name; });
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"nvfp4: reads NVFP4 checkpoints exactly", "nvfp4"};
+  app.set_version_flag("--version", std::string("nvfp4 ") + version());
+  app.require_subcommand(0, 1);
+  app.get_formatter()->column_width(34);
+  const std::vector<Command> commands{add_inspect_command(app), add_dequantize_command(app), add_check_command(app)};
+  if (argc > 1 && argv[1][0] != '-' && !is_command(commands, argv[1])) return unknown_command(argv[1], commands);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "error: nvfp4: {}; see nvfp4 --help\n", printable(error.what()));
+    return kBadInput;
+  }
+  for (const Command& command : commands) {
+    if (command.parser->parsed()) return command.run();
+  }
+  fmt::print("{}", app.help());
+  return kBadInput;
+}
+
+}  // namespace
+}  // namespace nvfp4::apps
+
+int main(int argc, char** argv) {
+  try {
+    const int code = nvfp4::apps::run(argc, argv);
+    return std::fflush(stdout) == 0 ? code : nvfp4::apps::kFindings;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "error: out of memory\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+  }
+  return nvfp4::apps::kFindings;
+}

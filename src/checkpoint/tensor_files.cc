@@ -1,0 +1,199 @@
+#include "checkpoint/tensor_files.h"
+
+#include <cmath>
+#include <cstddef>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "base/checked_math.h"
+#include "base/file.h"
+#include "base/mapped_file.h"
+#include "base/name_table.h"
+#include "checkpoint/model_root.h"
+#include "checkpoint/shard_set.h"
+#include "fmt/format.h"
+
+namespace nvfp4::checkpoint {
+
+struct TensorFiles::State {
+  explicit State(NameHasher name_hasher) : hasher(name_hasher) {}
+
+  NameHasher hasher;
+  NameTable table;  // over tensors
+  std::vector<SourceFile> files;
+  std::vector<StoredTensor> tensors;
+  std::vector<Shard> shards;                            // [files]; their headers keep names and shapes
+  std::vector<std::shared_ptr<const MappedFile>> maps;  // [files], or empty when nothing is mapped
+  std::vector<Finding> conflicts;
+  std::vector<Finding> ignored;
+
+  Status take(ShardSet set, const ModelRoot& root);
+  Status collect_tensors();
+  Status compare_with_index(const ShardSet& set, const ShardIndex& index);
+  Status map_files();
+  [[nodiscard]] std::uint32_t index_of(std::string_view name) const;
+  [[nodiscard]] Status check_range(const StoredTensor& tensor) const;
+};
+
+Status TensorFiles::State::take(ShardSet set, const ModelRoot& root) {
+  shards = std::move(set.shards);
+  ignored = std::move(set.ignored);
+  for (const Shard& shard : shards) files.push_back({root.path() / shard.name, shard.file->num_bytes()});
+  NVFP4_RETURN_IF_ERROR(collect_tensors());
+  if (set.index) NVFP4_RETURN_IF_ERROR(compare_with_index(set, *set.index));
+  return {};
+}
+
+// One list and one table for all files; the files' own lists go.
+Status TensorFiles::State::collect_tensors() {
+  std::size_t num_tensors = 0;
+  for (const Shard& shard : shards) num_tensors += shard.header.tensors.size();
+  if (num_tensors >= NameTable::kNone) {
+    return Error{ErrorCode::kUnsupported, files.front().path.parent_path().string(),
+                 fmt::format("has {} tensors, more than this reader can number", num_tensors)};
+  }
+  tensors.reserve(num_tensors);
+  table = NameTable(num_tensors);
+  for (std::uint32_t file_idx = 0; file_idx < shards.size(); ++file_idx) {
+    SafetensorsHeader& header = shards[file_idx].header;
+    for (std::size_t i = 0; i < header.tensors.size(); ++i) {
+      StoredTensor tensor = header.tensors[i];
+      tensor.file_idx = file_idx;
+      const auto same = [&](std::uint32_t other) { return tensors[other].name == tensor.name; };
+      const std::uint32_t twin = table.insert(header.name_hashes[i], static_cast<std::uint32_t>(tensors.size()), same);
+      if (twin != NameTable::kNone) {
+        return Error{ErrorCode::kContradiction,
+                     fmt::format("{}: tensor {}", files[file_idx].path.string(), quote_name(tensor.name)),
+                     fmt::format("is also in {}; which of both is meant cannot be known: remove the file that does not "
+                                 "belong to the model",
+                                 shards[tensors[twin].file_idx].name)};
+      }
+      tensors.push_back(tensor);
+    }
+    header.tensors = {};
+    header.name_hashes = {};
+  }
+  return {};
+}
+
+Status TensorFiles::State::compare_with_index(const ShardSet& set, const ShardIndex& index) {
+  std::vector<bool> named(tensors.size());
+  for (const ShardIndex::Entry& entry : index.entries) {
+    const auto where = [&] { return fmt::format("{}: tensor {}", set.index_label, quote_name(entry.tensor)); };
+    const std::uint32_t tensor_idx = index_of(entry.tensor);
+    const std::string& shard = shards[entry.shard_idx].name;
+    if (tensor_idx == NameTable::kNone || tensors[tensor_idx].file_idx != entry.shard_idx) {
+      const std::string place =
+          tensor_idx == NameTable::kNone ? "no file has it" : "it is in " + shards[tensors[tensor_idx].file_idx].name;
+      return Error{ErrorCode::kContradiction, where(),
+                   fmt::format("the index places it in {}, but {}; download both again", shard, place)};
+    }
+    if (named[tensor_idx]) return Error{ErrorCode::kMalformed, where(), "the index has this name twice"};
+    named[tensor_idx] = true;
+  }
+  std::uint64_t total_bytes = 0;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    total_bytes += tensors[i].num_bytes();
+    if (named[i]) continue;
+    conflicts.push_back({std::string(tensors[i].name),
+                         fmt::format("in {}, but not in {}: kept", shards[tensors[i].file_idx].name, kIndexFileName)});
+  }
+  if (index.total_size && *index.total_size != static_cast<double>(total_bytes)) {
+    conflicts.push_back(
+        {"metadata.total_size", fmt::format("{} says {:.0f} bytes, the tensors have {}: the tensors were believed",
+                                            kIndexFileName, *index.total_size, total_bytes)});
+  }
+  return {};
+}
+
+Status TensorFiles::State::map_files() {
+  maps.reserve(shards.size());
+  for (const Shard& shard : shards) {
+    auto map = MappedFile::map(shard.file);
+    if (!map) return std::move(map).error();
+    maps.push_back(std::move(map).value());
+  }
+  return {};
+}
+
+std::uint32_t TensorFiles::State::index_of(std::string_view name) const {
+  return table.find(hasher(name), [&](std::uint32_t other) { return tensors[other].name == name; });
+}
+
+Status TensorFiles::State::check_range(const StoredTensor& tensor) const {
+  if (tensor.file_idx < files.size() && tensor.begin <= tensor.end && tensor.end <= files[tensor.file_idx].num_bytes)
+    return {};
+  return Error{ErrorCode::kInvalidArgument, fmt::format("tensor {}", quote_name(tensor.name)),
+               "is not one of this checkpoint's tensors"};
+}
+
+TensorFiles::TensorFiles(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TensorFiles::TensorFiles(TensorFiles&&) noexcept = default;
+TensorFiles& TensorFiles::operator=(TensorFiles&&) noexcept = default;
+TensorFiles::~TensorFiles() = default;
+
+Result<TensorFiles> TensorFiles::open(const std::filesystem::path& directory, LoadMode mode) {
+  const auto root = ModelRoot::open(directory);
+  if (!root) return root.error();
+  auto state = std::make_unique<State>(NameHasher::random());
+  auto set = open_shard_set(*root, state->hasher);
+  if (!set) return std::move(set).error();
+  NVFP4_RETURN_IF_ERROR(state->take(std::move(set).value(), *root));
+  if (mode == LoadMode::kMap) NVFP4_RETURN_IF_ERROR(state->map_files());
+  return TensorFiles(std::move(state));
+}
+
+std::span<const SourceFile> TensorFiles::files() const { return state_->files; }
+std::span<const StoredTensor> TensorFiles::tensors() const { return state_->tensors; }
+std::span<const Finding> TensorFiles::conflicts() const { return state_->conflicts; }
+std::span<const Finding> TensorFiles::ignored() const { return state_->ignored; }
+
+const StoredTensor* TensorFiles::find(std::string_view name) const {
+  const std::uint32_t tensor_idx = state_->index_of(name);
+  return tensor_idx == NameTable::kNone ? nullptr : &state_->tensors[tensor_idx];
+}
+
+Result<TensorBytes> TensorFiles::bytes(const StoredTensor& tensor) const {
+  NVFP4_RETURN_IF_ERROR(state_->check_range(tensor));
+  if (!state_->maps.empty()) {
+    const auto& map = state_->maps[tensor.file_idx];
+    return TensorBytes{map->bytes().subspan(tensor.begin, tensor.num_bytes()), map};
+  }
+  auto* const memory = new (std::nothrow) std::byte[tensor.num_bytes()];
+  if (memory == nullptr) {
+    return Error{ErrorCode::kIo,
+                 fmt::format("{}: tensor {}", state_->shards[tensor.file_idx].file->label(), quote_name(tensor.name)),
+                 fmt::format("no memory for its {} bytes", tensor.num_bytes())};
+  }
+  const std::shared_ptr<std::byte[]> owner(memory);
+  const std::span<std::byte> data(memory, tensor.num_bytes());
+  NVFP4_RETURN_IF_ERROR(read(tensor, 0, data));
+  return TensorBytes{data, owner};
+}
+
+Status TensorFiles::read(const StoredTensor& tensor, std::uint64_t offset, std::span<std::byte> out) const {
+  NVFP4_RETURN_IF_ERROR(state_->check_range(tensor));
+  const auto end = checked_add(offset, out.size());
+  if (!end || *end > tensor.num_bytes()) {
+    return Error{
+        ErrorCode::kInvalidArgument, fmt::format("tensor {}", quote_name(tensor.name)),
+        fmt::format("has {} bytes: {} from byte {} on are not inside", tensor.num_bytes(), out.size(), offset)};
+  }
+  return state_->shards[tensor.file_idx].file->read_at(tensor.begin + offset, out);
+}
+
+Status TensorFiles::read_range(std::uint32_t file_idx, std::uint64_t begin, std::span<std::byte> out) const {
+  if (file_idx >= state_->shards.size()) {
+    return Error{ErrorCode::kInvalidArgument, fmt::format("file {}", file_idx),
+                 "is not one of this checkpoint's files"};
+  }
+  return state_->shards[file_idx].file->read_at(begin, out);
+}
+
+Status TensorFiles::verify() const {
+  for (const auto& map : state_->maps) NVFP4_RETURN_IF_ERROR(map->verify());
+  return {};
+}
+
+}  // namespace nvfp4::checkpoint
