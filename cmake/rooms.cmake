@@ -12,6 +12,9 @@ if(NVFP4_SANITIZE)
   add_compile_options(-fsanitize=${NVFP4_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${NVFP4_SANITIZE})
 endif()
+if(NVFP4_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 
 # nvfp4_room(NAME ROOMS room... LINK library...): ROOMS are the rooms it may include, LINK what it needs from outside.
 function(nvfp4_room name)
@@ -39,6 +42,8 @@ function(nvfp4_room name)
 
   if(NVFP4_TESTS AND tests)
     add_executable(${target}_test ${tests})
+    target_compile_options(${target}_test PRIVATE -O1)
+    target_include_directories(${target}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)  # support/
     target_link_libraries(${target}_test PRIVATE nvfp4_${target} GTest::gtest GTest::gmock GTest::gtest_main)
     target_compile_definitions(${target}_test PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
     add_test(NAME ${target} COMMAND ${target}_test)

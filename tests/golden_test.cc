@@ -147,7 +147,9 @@ TEST_P(Golden, ReportsWhatIsKnownToDisagree) {
   // The goldens name the weights or fields; how many there are beyond them is no concern of this test.
   std::set<std::string> names;
   for (const Finding& finding : checkpoint_->conflicts()) names.insert(finding.name);
-  if (golden_["conflicts"].empty()) EXPECT_THAT(names, testing::IsEmpty());
+  if (golden_["conflicts"].empty()) {
+    EXPECT_THAT(names, testing::IsEmpty());
+  }
   for (const Json& name : golden_["conflicts"]) EXPECT_TRUE(names.contains(name.get<std::string>())) << name;
 }
 

@@ -1,6 +1,7 @@
 // Quantises matrices to NVFP4 as the two producers do, byte for byte: codes, block scales and second-level scale.
 //
-//   auto quantized = nvfp4::quantize_weight({values, rows, cols, nvfp4::DType::kBF16}, nvfp4::QuantizerRule::kModelOpt);
+//   auto quantized = nvfp4::quantize_weight({values, rows, cols, nvfp4::DType::kBF16},
+//   nvfp4::QuantizerRule::kModelOpt);
 //
 // The rules are those of NVIDIA ModelOpt 0.47 and compressed-tensors 0.19 on the CPU. On a GPU, ModelOpt's scale2 is
 // amax * fl(1 / 2688), which can differ in the last bit: pass the stored one to reproduce such a checkpoint.
@@ -17,7 +18,7 @@
 namespace nvfp4 {
 
 enum class QuantizerRule : std::uint8_t {
-  kModelOpt,           // scale2 is a multiplier, amax / 2688; block scales are clamped to [2^-9, 448], that of zeros is 1
+  kModelOpt,  // scale2 is a multiplier, amax / 2688; block scales are clamped to [2^-9, 448], that of zeros is 1
   kCompressedTensors,  // scale2 is a divisor, 2688 / amax; block scales are clamped to 448, and zero becomes 0.125
 };
 
@@ -35,9 +36,9 @@ struct QuantizedMatrix {
   std::uint64_t cols = 0;
   std::uint32_t block_size = 16;
   ScaleConvention convention = ScaleConvention::kMultiplier;
-  float scale2_stored = 1.0F;               // under `convention`
-  std::vector<std::uint8_t> codes;          // [rows, cols / 2] two E2M1 codes a byte, low nibble = even column
-  std::vector<std::uint8_t> block_scales;   // [rows, cols / block_size] E4M3
+  float scale2_stored = 1.0F;              // under `convention`
+  std::vector<std::uint8_t> codes;         // [rows, cols / 2] two E2M1 codes a byte, low nibble = even column
+  std::vector<std::uint8_t> block_scales;  // [rows, cols / block_size] E4M3
 };
 
 [[nodiscard]] ScaleConvention scale_convention(QuantizerRule rule);
@@ -56,7 +57,8 @@ struct QuantizedMatrix {
                                                       std::uint32_t block_size = 16);
 
 // Activations: block scales at run time under a static scale2 (input_scale, input_global_scale). kModelOpt differs from
-// weights in small blocks: the scale may round to zero, and then all codes of the block are zero. scale2 must be above 0.
+// weights in small blocks: the scale may round to zero, and then all codes of the block are zero. scale2 must be above
+// 0.
 [[nodiscard]] Result<QuantizedMatrix> quantize_activation(const MatrixView& activation, QuantizerRule rule,
                                                           float scale2_stored, std::uint32_t block_size = 16);
 

@@ -142,8 +142,12 @@ Result<std::string> read_text_file(const std::filesystem::path& path, std::uint6
 
 std::string quote_name(std::string_view name) {
   constexpr std::size_t kMaxShown = 200;
+  std::size_t num_shown = std::min(name.size(), kMaxShown);
+  // Not in the middle of a UTF-8 sequence.
+  while (num_shown > 0 && num_shown < name.size() && (static_cast<unsigned char>(name[num_shown]) & 0xc0) == 0x80)
+    --num_shown;
   std::string out = "\"";
-  for (const char c : name.substr(0, kMaxShown)) {
+  for (const char c : name.substr(0, num_shown)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7f) {
       out += fmt::format("\\x{:02x}", byte);
@@ -155,7 +159,7 @@ std::string quote_name(std::string_view name) {
     }
   }
   out += '"';
-  if (name.size() > kMaxShown) out += fmt::format(" (and {} more bytes)", name.size() - kMaxShown);
+  if (name.size() > num_shown) out += fmt::format(" (and {} more bytes)", name.size() - num_shown);
   return out;
 }
 

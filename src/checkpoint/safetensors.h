@@ -39,8 +39,10 @@ class SafetensorsParser {
   SafetensorsParser(SafetensorsParser&&) noexcept;
   ~SafetensorsParser();
 
+  // Leaves one thing to the caller, who puts the names of all files into a table anyway: two tensors without bytes may
+  // have the same name.
   [[nodiscard]] Result<SafetensorsHeader> read(const File& file);
-  // The same for a whole file in memory.
+  // A whole file in memory; names are known to differ.
   [[nodiscard]] Result<SafetensorsHeader> parse(std::string_view label, std::span<const std::byte> whole_file);
 
  private:

@@ -30,6 +30,7 @@ struct TensorFiles::State {
 
   Status take(ShardSet set, const ModelRoot& root);
   Status collect_tensors();
+  [[nodiscard]] Error twin_error(const StoredTensor& tensor, const StoredTensor& twin) const;
   Status compare_with_index(const ShardSet& set, const ShardIndex& index);
   Status map_files();
   [[nodiscard]] std::uint32_t index_of(std::string_view name) const;
@@ -43,6 +44,17 @@ Status TensorFiles::State::take(ShardSet set, const ModelRoot& root) {
   NVFP4_RETURN_IF_ERROR(collect_tensors());
   if (set.index) NVFP4_RETURN_IF_ERROR(compare_with_index(set, *set.index));
   return {};
+}
+
+Error TensorFiles::State::twin_error(const StoredTensor& tensor, const StoredTensor& twin) const {
+  std::string where = fmt::format("{}: tensor {}", files[tensor.file_idx].path.string(), quote_name(tensor.name));
+  if (twin.file_idx == tensor.file_idx)
+    return Error{ErrorCode::kMalformed, std::move(where), "the header has this name twice"};
+  return Error{
+      ErrorCode::kContradiction, std::move(where),
+      fmt::format("is also in {}; which of both is meant cannot be known: remove the file that does not belong to "
+                  "the model",
+                  shards[twin.file_idx].name)};
 }
 
 // One list and one table for all files; the files' own lists go.
@@ -63,11 +75,7 @@ Status TensorFiles::State::collect_tensors() {
       const auto same = [&](std::uint32_t other) { return tensors[other].name == tensor.name; };
       const std::uint32_t twin = table.insert(header.name_hashes[i], static_cast<std::uint32_t>(tensors.size()), same);
       if (twin != NameTable::kNone) {
-        return Error{ErrorCode::kContradiction,
-                     fmt::format("{}: tensor {}", files[file_idx].path.string(), quote_name(tensor.name)),
-                     fmt::format("is also in {}; which of both is meant cannot be known: remove the file that does not "
-                                 "belong to the model",
-                                 shards[tensors[twin].file_idx].name)};
+        return twin_error(tensor, tensors[twin]);
       }
       tensors.push_back(tensor);
     }

@@ -24,8 +24,7 @@ TEST(E4m3, DecodesAllBytes) {
       EXPECT_TRUE(is_nan_e4m3(code));
       continue;
     }
-    const double magnitude =
-        exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 7 - 3);
+    const double magnitude = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 7 - 3);
     EXPECT_EQ(float_bits(decode_e4m3(code)), float_bits(static_cast<float>(byte > 127 ? -magnitude : magnitude)))
         << byte;
     EXPECT_FALSE(is_nan_e4m3(code));

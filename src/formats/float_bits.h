@@ -26,7 +26,8 @@ NVFP4_HD constexpr std::uint32_t shift_right_to_even(std::uint32_t value, std::u
   return quotient + ((rest > half || (rest == half && (quotient & 1U) != 0)) ? 1U : 0U);
 }
 
-// Magnitude bits of an FP32 number as a multiple of 2^min_exponent, rounded to even; for magnitudes < 2^(min_exponent+8).
+// Magnitude bits of an FP32 number as a multiple of 2^min_exponent, ties to even; for magnitudes < 2^(min_exponent +
+// 20).
 NVFP4_HD constexpr std::uint32_t float_to_multiple_of(std::uint32_t magnitude, int min_exponent) {
   const std::uint32_t exponent = magnitude >> kFloatMantissaBits;
   if (exponent == 0) return 0;  // FP32 subnormals are far below half a step of every format here

@@ -58,7 +58,7 @@ class NearestEvenOracle {
   std::vector<double> magnitudes_;
 };
 
-// The magnitudes of a binary format with subnormals: num_codes of them, mantissa_bits wide, least normal 2^min_exponent.
+// Oracle of a binary format with subnormals: num_codes magnitudes, mantissa_bits wide, least normal 2^min_exponent.
 inline NearestEvenOracle oracle_of(std::uint32_t num_codes, int mantissa_bits, int min_exponent) {
   std::vector<double> magnitudes;
   const std::uint32_t steps = 1U << mantissa_bits;

@@ -30,7 +30,7 @@ NVFP4_HD constexpr std::uint8_t unpack_e2m1(const std::uint8_t* packed_row, std:
   return static_cast<std::uint8_t>((k % 2) == 0 ? byte & 15U : byte >> 4U);
 }
 
-// The FP32 scale of one block. scale2 is as the producer stored it: ModelOpt multiplies by it, compressed-tensors divides.
+// The FP32 scale of one block. scale2 as the producer stored it: ModelOpt multiplies by it, compressed-tensors divides.
 NVFP4_HD constexpr float block_multiplier(std::uint8_t block_scale, float scale2_stored, ScaleConvention convention) {
   const float scale = decode_e4m3(block_scale);
   return convention == ScaleConvention::kMultiplier ? scale * scale2_stored : scale / scale2_stored;

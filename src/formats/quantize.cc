@@ -69,8 +69,9 @@ class BlockQuantizer {
   std::uint8_t operator()(std::span<const float> values, std::uint8_t* codes) const {
     float amax = 0.0F;
     for (const float value : values) amax = std::max(amax, std::fabs(value));
-    const std::uint8_t scale = rule_ == QuantizerRule::kModelOpt ? block_scale_modelopt(amax, scale2_, role_)
-                                                                 : block_scale_compressed_tensors(amax, scale2_, dtype_);
+    const std::uint8_t scale = rule_ == QuantizerRule::kModelOpt
+                                   ? block_scale_modelopt(amax, scale2_, role_)
+                                   : block_scale_compressed_tensors(amax, scale2_, dtype_);
     if (role_ == Role::kActivation && scale == 0) {
       std::fill_n(codes, values.size() / 2, std::uint8_t{0});
       return scale;

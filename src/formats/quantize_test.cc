@@ -30,9 +30,9 @@ MatrixView view(const std::vector<float>& values, std::uint64_t rows, DType dtyp
 
 // All ties of E2M1 with both signs and -0, under a block scale of 448 and scale2 = 1 / 448; then a block of small
 // numbers, among them a negative that rounds to zero.
-const std::vector<float> kTies = {6.0F,   0.25F,  0.75F, 1.25F,  1.75F,  2.5F,   3.5F,  5.0F,   -0.25F, -0.75F, -1.25F,
-                                  -1.75F, -2.5F,  -3.5F, -5.0F,  -0.0F,  0.3F,   -0.3F, 0.1F,   -0.0F,  1e-9F,  -1e-9F,
-                                  0.7F,   0.9F,   -0.9F, 0.05F,  -0.05F, 0.2F,   -0.2F, 0.6F,   -0.6F,  0.011F};
+const std::vector<float> kTies = {6.0F,   0.25F, 0.75F, 1.25F, 1.75F,  2.5F, 3.5F,  5.0F, -0.25F, -0.75F, -1.25F,
+                                  -1.75F, -2.5F, -3.5F, -5.0F, -0.0F,  0.3F, -0.3F, 0.1F, -0.0F,  1e-9F,  -1e-9F,
+                                  0.7F,   0.9F,  -0.9F, 0.05F, -0.05F, 0.2F, -0.2F, 0.6F, -0.6F,  0.011F};
 constexpr std::uint8_t kTiesCodes[] = {0x07, 0x22, 0x44, 0x66, 0xA8, 0xCA, 0xEC, 0x0E,
                                        0xC4, 0x01, 0x80, 0x76, 0x1F, 0x39, 0x6B, 0x0E};
 
