@@ -22,9 +22,15 @@ TEST(CheckedMath, AgreesWithWideArithmetic) {
     ASSERT_EQ(checked_add(a, b).has_value(), sum <= kMax);
     ASSERT_EQ(checked_mul(a, b).has_value(), product <= kMax);
     ASSERT_EQ(checked_sub(a, b).has_value(), a >= b);
-    if (sum <= kMax) ASSERT_EQ(*checked_add(a, b), a + b);
-    if (product <= kMax) ASSERT_EQ(*checked_mul(a, b), a * b);
-    if (a >= b) ASSERT_EQ(*checked_sub(a, b), a - b);
+    if (sum <= kMax) {
+      ASSERT_EQ(*checked_add(a, b), a + b);
+    }
+    if (product <= kMax) {
+      ASSERT_EQ(*checked_mul(a, b), a * b);
+    }
+    if (a >= b) {
+      ASSERT_EQ(*checked_sub(a, b), a - b);
+    }
   }
 }
 

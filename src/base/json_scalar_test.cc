@@ -19,7 +19,9 @@ TEST(JsonScalar, ResolvesEveryCodePointOfTheBasicPlane) {
     std::snprintf(text, sizeof text, "\\u%04x", code);
     std::string out;
     ASSERT_EQ(unescape_json_string(text, out), code < 0xd800 || code > 0xdfff) << text;
-    if (code < 0xd800 || code > 0xdfff) ASSERT_EQ(out.size(), code < 0x80 ? 1U : code < 0x800 ? 2U : 3U) << text;
+    if (code < 0xd800 || code > 0xdfff) {
+      ASSERT_EQ(out.size(), code < 0x80 ? 1U : code < 0x800 ? 2U : 3U) << text;
+    }
   }
 }
 

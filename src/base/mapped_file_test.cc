@@ -4,16 +4,15 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csetjmp>
-#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/temporary_folder.h"
+#include "fmt/format.h"
 
 namespace nvfp4 {
 namespace {
@@ -85,15 +84,17 @@ TEST(MappedFile, TellsApartWhichOfManyMapsShrank) {
   const TemporaryFolder folder;
   std::vector<std::shared_ptr<const MappedFile>> maps;
   for (int i = 0; i < 200; ++i) {
-    maps.push_back(map_file(folder.write("f" + std::to_string(i), std::string(3 * kPage, '\1'))));
+    maps.push_back(map_file(folder.write(fmt::format("f{}", i), std::string(3 * kPage, '\1'))));
   }
   for (std::size_t i = 0; i < maps.size(); i += 3) {
-    std::filesystem::resize_file(folder.path() / ("f" + std::to_string(i)), kPage);
+    std::filesystem::resize_file(folder.path() / (fmt::format("f{}", i)), kPage);
     EXPECT_EQ(sum_of(maps[i]->bytes()), kPage);
   }
   for (std::size_t i = 0; i < maps.size(); ++i) {
     EXPECT_EQ(maps[i]->verify().ok(), i % 3 != 0) << i;
-    if (i % 3 != 0) EXPECT_EQ(sum_of(maps[i]->bytes()), 3 * kPage);
+    if (i % 3 != 0) {
+      EXPECT_EQ(sum_of(maps[i]->bytes()), 3 * kPage);
+    }
   }
 }
 
@@ -136,7 +137,7 @@ TEST(MappedFile, FaultsWhileOtherThreadsMapAndUnmap) {
   }
 }
 
-// The rest runs in a child process, because the handler is installed once per process.
+// The rest runs in processes of their own ("threadsafe"), because the handler is installed once per process.
 
 volatile sig_atomic_t num_foreign_faults = 0;
 sigjmp_buf after_fault;
@@ -151,18 +152,6 @@ void fault_outside_of_our_maps(const std::filesystem::path& path) {
   const auto file = File::open(path);
   const void* const address = ::mmap(nullptr, 2 * kPage, PROT_READ, MAP_PRIVATE, file->fd(), 0);
   (void)sum_of({static_cast<const std::byte*>(address) + kPage, 1});
-}
-
-template <class Body>
-int status_of_child(Body&& body) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    body();
-    ::_exit(0);
-  }
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  return status;
 }
 
 TEST(MappedFile, HandsForeignFaultsToTheHandlerBefore) {
@@ -183,7 +172,6 @@ TEST(MappedFile, HandsForeignFaultsToTheHandlerBefore) {
     }
     ::_exit(num_foreign_faults == 1 ? 0 : 3);
   };
-  // The handler of an earlier test of this process would come first: run this alone.
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(body(), ::testing::ExitedWithCode(0), "");
 }
@@ -192,12 +180,13 @@ TEST(MappedFile, ForeignFaultsStillEndTheProcessWhenNobodyHandledThem) {
   const TemporaryFolder folder;
   const auto ours = folder.write("ours", "x");
   const auto foreign = folder.write("foreign", "x");
-  const int status = status_of_child([&] {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto body = [&] {
     ::signal(SIGBUS, SIG_DFL);
     const auto map = map_file(ours);
     fault_outside_of_our_maps(foreign);
-  });
-  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) << status;
+  };
+  EXPECT_EXIT(body(), ::testing::KilledBySignal(SIGBUS), "");
 }
 
 TEST(MappedFile, ASentSignalIsNotSwallowed) {

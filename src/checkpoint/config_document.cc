@@ -113,6 +113,11 @@ Result<std::optional<ConfigDocument>> ConfigDocument::read(const std::filesystem
   return std::optional<ConfigDocument>(std::move(document).value());
 }
 
+std::string_view without_directories(std::string_view where) {
+  const std::size_t slash = where.substr(0, where.find(": ")).rfind('/');
+  return slash == std::string_view::npos ? where : where.substr(slash + 1);
+}
+
 std::optional<JsonField> find_field(JsonObject object, std::string_view where, std::string_view key) {
   JsonElement element;
   if (object.at_key(key).get(element) != simdjson::SUCCESS || element.is_null()) return std::nullopt;

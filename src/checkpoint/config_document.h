@@ -50,6 +50,9 @@ struct JsonField {
   std::string where;
 };
 
+// `where` without the directories: "hf_quant_config.json: quantization.quant_algo", for reports about one checkpoint.
+[[nodiscard]] std::string_view without_directories(std::string_view where);
+
 // The member `key` of `object`; nothing when it is absent or null.
 [[nodiscard]] std::optional<JsonField> find_field(JsonObject object, std::string_view where, std::string_view key);
 

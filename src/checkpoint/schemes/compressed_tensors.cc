@@ -130,10 +130,10 @@ Status read_group(const JsonField& field, QuantizationMap& map) {
   DeclaredScheme scheme;
   if (auto reason = interpret(*weights, input, scheme)) {
     scheme.weights = DeclaredWeights::kUnsupported;
-    scheme.evidence = fmt::format("{}: {}", field.where, *reason);
+    scheme.evidence = fmt::format("{}: {}", without_directories(field.where), *reason);
   } else {
     scheme.evidence =
-        fmt::format("{}.input_activations = {}", field.where,
+        fmt::format("{}.input_activations = {}", without_directories(field.where),
                     input ? fmt::format("{}-bit {}", input->num_bits, input->dynamic ? "dynamic" : "static") : "null");
   }
   const auto targets = find_field(*group, field.where, "targets");
@@ -158,7 +158,7 @@ Status read_config_groups(const JsonField& config_groups, QuantizationMap& map) 
     if (!scheme)
       return Error{ErrorCode::kUnsupported, group.where,
                    "is not a preset this library knows (NVFP4, NVFP4A16, FP8, FP8_DYNAMIC)"};
-    scheme->evidence = group.where;
+    scheme->evidence = without_directories(group.where);
     const auto scheme_idx = static_cast<std::uint32_t>(map.schemes.size());
     map.schemes.push_back(std::move(*scheme));
     NVFP4_RETURN_IF_ERROR(add_targets(group, scheme_idx, map));
@@ -169,9 +169,20 @@ Status read_config_groups(const JsonField& config_groups, QuantizationMap& map) 
 Status read_ignore_list(const JsonField& list, bool globs, QuantizationMap& map) {
   auto array = as_array(list);
   if (!array) return std::move(array).error();
+  int num_markers = 0;
   for (JsonElement element : *array) {
     auto entry = as_string({element, list.where});
     if (!entry) return std::move(entry).error();
+    if (const std::size_t nul = entry->find('\0'); nul != std::string::npos) {
+      // ModelOpt beside transformers 5 leaves a marker of its renaming in the names: "lm_head.\0backbone.<marker>*".
+      const bool glob = entry->back() == '*';
+      entry->resize(nul > 0 && (*entry)[nul - 1] == '.' ? nul - 1 : nul);
+      if (glob) *entry += '*';
+      if (++num_markers == 1) {
+        map.conflicts.push_back({std::string(without_directories(list.where)),
+                                 fmt::format("names hold a NUL byte; they are read up to it, as \"{}\"", *entry)});
+      }
+    }
     if (globs && !entry->starts_with("re:")) {
       if (entry->find_first_of("*?[") != std::string::npos) {
         map.ignore.add_glob(*entry, 0);

@@ -46,7 +46,8 @@ Result<DeclaredScheme> read_algorithm(JsonObject object, const std::string& wher
       std::find_if(kAlgorithms.begin(), kAlgorithms.end(), [&](const Algorithm& a) { return a.name == upper; });
   if (it == kAlgorithms.end()) return unsupported_algorithm(field->where, *name);
 
-  DeclaredScheme scheme{it->weights, it->activation, 0, fmt::format("{} = {}", field->where, *name)};
+  DeclaredScheme scheme{it->weights, it->activation, 0,
+                        fmt::format("{} = {}", without_directories(field->where), *name)};
   if (auto group = find_field(object, where, "group_size")) {
     auto size = as_uint(*group, 0, 4096);  // 0 is what the exporter writes for algorithms without groups
     if (!size) return std::move(size).error();

@@ -23,8 +23,8 @@ Result<QuantizationMap> read_quantization_config(const std::optional<ConfigDocum
   if (method == "compressed-tensors") {
     auto map = read_compressed_tensors_config(*field);
     if (map && hf_quant_config) {
-      map->conflicts.push_back({hf_quant_config->label(),
-                                "lies beside a compressed-tensors config.json and is not read; the tensors decide"});
+      map->conflicts.push_back(
+          {"hf_quant_config.json", "lies beside a compressed-tensors config.json and is not read; the tensors decide"});
     }
     return map;
   }
@@ -32,7 +32,7 @@ Result<QuantizationMap> read_quantization_config(const std::optional<ConfigDocum
   if (hf_quant_config) {
     auto map = read_modelopt_config(hf_quant_config, std::nullopt);
     if (map) {
-      map->conflicts.push_back({field->where + ".quant_method",
+      map->conflicts.push_back({std::string(without_directories(field->where)) + ".quant_method",
                                 fmt::format("\"{}\" beside hf_quant_config.json; the latter is read", method)});
     }
     return map;
