@@ -51,7 +51,7 @@ TEST(NameTable, EmptyFindsNothing) {
 }
 
 TEST(NameHasher, SpreadsNamesOfAllLengths) {
-  const NameHasher hasher(1, 2);
+  const NameHasher hasher(0x123456789abcdef1, 0xfedcba9876543211);
   std::set<std::uint64_t> seen;
   std::string name;
   for (int i = 0; i < 200; ++i) {
@@ -64,14 +64,14 @@ TEST(NameHasher, SpreadsNamesOfAllLengths) {
 
 TEST(NameHasher, DependsOnEveryByteAndOnTheSeed) {
   const std::string name(37, 'n');
-  const NameHasher hasher(1, 2);
+  const NameHasher hasher(0x123456789abcdef1, 0xfedcba9876543211);
   for (std::size_t i = 0; i < name.size(); ++i) {
     std::string other = name;
     other[i] = 'm';
     EXPECT_NE(hasher(other), hasher(name)) << i;
   }
-  EXPECT_NE(NameHasher(3, 2)(name), hasher(name));
-  EXPECT_NE(NameHasher(1, 4)(name), hasher(name));
+  EXPECT_NE(NameHasher(0x123456789abcdef3, 0xfedcba9876543211)(name), hasher(name));
+  EXPECT_NE(NameHasher(0x123456789abcdef1, 0xfedcba9876543215)(name), hasher(name));
 }
 
 }  // namespace

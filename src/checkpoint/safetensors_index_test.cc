@@ -50,7 +50,7 @@ TEST(ShardIndex, RefusesMalformedIndexes) {
       {"<!doctype html>", "", "HTML page"},
       {"[]", "", "is not a JSON object"},
       {"{", "", "not valid JSON"},
-      {R"({"weight_map":{"a":"m"}} x)", "", "something follows"},
+      {R"({"weight_map":{"a":"m"}} x)", "", "not valid JSON"},
       {R"({"weight_map":{"a":"m"}}})", "", "something follows"},
       {"{}", "", "has no weight_map"},
       {R"({"weight_map":{}})", ": weight_map", "names no tensor"},

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Everything that CI checks: formatting, all tests in a release build, the same under ASan and UBSan with a short run of
+# every fuzz target, the threaded tests under TSan. CUDA kernels are compiled where nvcc is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/setup.sh test
+
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import safetensors' 2>/dev/null; then
+  python3 -m venv .venv
+  .venv/bin/pip install -q -r tests/differential/requirements.txt
+fi
+
+git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 clang-format-19 --dry-run -Werror
+
+for preset in release asan tsan; do
+  cmake --preset "$preset" -DPython3_EXECUTABLE="$PWD/.venv/bin/python" >/dev/null
+  cmake --build --preset "$preset"
+done
+ctest --preset tsan -j2
+ctest --preset asan -j2
+ctest --preset release -j2
