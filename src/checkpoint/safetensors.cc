@@ -35,15 +35,15 @@ class HeaderWalk {
 
   bool entries(json::object& object);
   bool metadata(json::value& value);
-  bool tensor(std::string_view name, json::value& value);
-  bool tensor_object(json::value& value, StoredTensor& tensor);
+  [[gnu::always_inline]] inline bool tensor(std::string_view name, json::value& value);
+  [[gnu::always_inline]] inline bool tensor_object(json::value& value, StoredTensor& tensor);
   bool tensor_sequence(json::value& value, StoredTensor& tensor);
-  bool field_bit(json::raw_json_string key, unsigned& bit);
-  bool dtype(json::value& value, StoredTensor& tensor);
-  bool dtype_name_of(json::value& value, std::string_view& name);
-  bool shape(json::value& value, StoredTensor& tensor);
-  bool offsets(json::value& value, StoredTensor& tensor);
-  bool whole_number(json::value& value, std::uint64_t& out);
+  [[gnu::always_inline]] inline bool field_bit(json::raw_json_string key, unsigned& bit);
+  [[gnu::always_inline]] inline bool dtype(json::value& value, StoredTensor& tensor);
+  [[gnu::always_inline]] inline bool dtype_name_of(json::value& value, std::string_view& name);
+  [[gnu::always_inline]] inline bool shape(json::value& value, StoredTensor& tensor);
+  [[gnu::always_inline]] inline bool offsets(json::value& value, StoredTensor& tensor);
+  [[gnu::always_inline]] inline bool whole_number(json::value& value, std::uint64_t& out);
 
   bool fail(std::string problem) { return strict_.fail(std::move(problem)); }
   bool fail(simdjson::error_code error) { return strict_.fail(error); }

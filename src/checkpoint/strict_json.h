@@ -39,11 +39,11 @@ class StrictJson {
   [[nodiscard]] bool number(json::value& value, std::string_view& out);
 
   [[nodiscard]] const std::string& problem() const { return problem_; }
-  bool fail(std::string problem) {
+  [[gnu::cold, gnu::noinline]] bool fail(std::string problem) {
     problem_ = std::move(problem);
     return false;
   }
-  bool fail(simdjson::error_code error) {
+  [[gnu::cold, gnu::noinline]] bool fail(simdjson::error_code error) {
     return fail(std::string("not valid JSON: ") + simdjson::error_message(error));
   }
 

@@ -66,7 +66,9 @@ Result<TensorFiles> open(const std::filesystem::path& folder) {
   auto mapped = TensorFiles::open(folder, LoadMode::kMap);
   const auto read = TensorFiles::open(folder, LoadMode::kRead);
   EXPECT_EQ(mapped.ok(), read.ok());
-  if (!mapped.ok() && !read.ok()) EXPECT_EQ(mapped.error().to_string(), read.error().to_string());
+  if (!mapped.ok() && !read.ok()) {
+    EXPECT_EQ(mapped.error().to_string(), read.error().to_string());
+  }
   return mapped;
 }
 
