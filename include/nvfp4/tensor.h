@@ -7,9 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
-#include <vector>
 
 namespace nvfp4 {
 
@@ -69,23 +67,23 @@ enum class ScaleConvention : std::uint8_t {
 };
 
 // One weight (or other parameter) of the model in its normal form. Matrices are [out_features, in_features], row-major:
-// y = x * w^T. Stacked experts put num_experts such matrices behind each other.
+// y = x * w^T. Stacked experts put num_experts such matrices behind each other. Views live as long as the checkpoint.
 struct DescribedTensor {
-  std::string name;       // as in the unquantised model: "model.layers.0.self_attn.q_proj.weight"
+  std::string_view name;  // as in the unquantised model: "model.layers.0.self_attn.q_proj.weight"
   Scheme scheme = Scheme::kPlain;
   DType dtype = DType::kBF16;            // of the elements; kF4 for NVFP4
-  std::vector<std::uint64_t> shape;      // logical: [N, K], [E, N, K], or the stored shape of a plain tensor
+  std::span<const std::uint64_t> shape;  // logical: [N, K], [E, N, K], or the stored shape of a plain tensor
   std::uint32_t block_size = 0;          // weights per E4M3 scale along K: 16 or 32; 0 when not NVFP4
   bool transposed = false;               // stored [.., K, N] with codes packed along K; shape is still [.., N, K]
 
   // Logical shards: row ranges of one expert that carry their own scale2 (q, k, v of a fused qkv; gate and up).
-  std::vector<std::uint64_t> shard_rows;  // [num_shards], adds up to N; empty for a plain tensor
-  std::vector<float> scale2;              // [num_experts * num_shards] FP32 multipliers, after repairs
+  std::span<const std::uint64_t> shard_rows;  // [num_shards], adds up to N; empty for a plain tensor
+  std::span<const float> scale2;         // [num_experts * num_shards] FP32 multipliers, after repairs
   bool per_row_scale = false;             // FP8: row_scales holds one multiplier per row, scale2 is empty
 
   Activation activation = Activation::k16Bit;
   std::string_view activation_evidence;  // which tensor or config field says so
-  std::vector<float> input_scale;        // [0], [1] or [num_experts] FP32 multipliers, after repairs; empty = none
+  std::span<const float> input_scale;    // [0], [1] or [num_experts] FP32 multipliers, after repairs; empty = none
 
   // Provenance: where the bytes are, under which convention. Null: the checkpoint has no such tensor.
   const StoredTensor* data = nullptr;             // codes, E4M3 bytes or plain elements
@@ -95,7 +93,7 @@ struct DescribedTensor {
   const StoredTensor* input_scale_tensor = nullptr;
   const StoredTensor* pre_quant_scale = nullptr;  // [K]: multiply the activation by it before quantising (AWQ)
   ScaleConvention convention = ScaleConvention::kMultiplier;
-  std::vector<float> stored_scale2;               // scale2 exactly as stored, before inversion and repair
+  std::span<const float> stored_scale2;           // scale2 exactly as stored, before inversion and repair
 
   [[nodiscard]] bool is_quantized() const { return scheme != Scheme::kPlain; }
   [[nodiscard]] std::uint64_t num_elements() const {

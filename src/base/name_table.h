@@ -70,6 +70,11 @@ class NameTable {
     return slot.index;
   }
 
+  // Asks for the memory that a search for `hash` will need first.
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&slots_[hash & mask_]); }
+  // What a search for `hash` will look at first, or kNone.
+  [[nodiscard]] std::uint32_t first_guess(std::uint64_t hash) const { return slots_[hash & mask_].index; }
+
   // Adds `index`, unless an equal one is there already: then answers that one. kNone: added.
   template <class Same>
   std::uint32_t insert(std::uint64_t hash, std::uint32_t index, Same&& same) {

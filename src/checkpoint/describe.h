@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "base/arena.h"
 #include "checkpoint/model_config.h"
 #include "checkpoint/quantization_map.h"
 #include "checkpoint/tensor_files.h"
@@ -15,6 +16,7 @@
 namespace nvfp4::checkpoint {
 
 struct Description {
+  Arena arena;  // what the views of weights point into, beside the files' headers
   std::vector<DescribedTensor> weights;  // in the order of the files
   std::vector<KvScale> kv_scales;
   std::vector<Finding> conflicts;

@@ -37,7 +37,7 @@ class HeaderWalk {
   bool metadata(json::value& value);
   [[gnu::always_inline]] inline bool tensor(std::string_view name, json::value& value);
   [[gnu::always_inline]] inline bool tensor_object(json::value& value, StoredTensor& tensor);
-  bool tensor_sequence(json::value& value, StoredTensor& tensor);
+  [[gnu::noinline]] bool tensor_sequence(json::value& value, StoredTensor& tensor);
   [[gnu::always_inline]] inline bool field_bit(json::raw_json_string key, unsigned& bit);
   [[gnu::always_inline]] inline bool dtype(json::value& value, StoredTensor& tensor);
   [[gnu::always_inline]] inline bool dtype_name_of(json::value& value, std::string_view& name);

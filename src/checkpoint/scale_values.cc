@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -46,43 +45,39 @@ Status ScaleValues::want(const TensorFiles& files, const StoredTensor& tensor) {
     return Error{ErrorCode::kMalformed, where(files, tensor),
                  fmt::format("{} values; a per-tensor scale has one, or one or two per expert", tensor.num_elements())};
   }
-  wanted_.push_back(&tensor);
+  begin_[number(tensor)] = kWanted;
   return {};
 }
 
 Status ScaleValues::read(const TensorFiles& files) {
-  // Tensors of one file are neighbours in memory in the order of the file, mostly: sorting is nearly free.
-  std::sort(wanted_.begin(), wanted_.end(), [](const StoredTensor* a, const StoredTensor* b) {
-    return a->file_idx != b->file_idx ? a->file_idx < b->file_idx : a->begin < b->begin;
-  });
-  wanted_.erase(std::unique(wanted_.begin(), wanted_.end()), wanted_.end());
-  ranges_.reserve(wanted_.size());
+  // Tensors come in the order of their bytes, file by file.
+  const std::span<const StoredTensor> tensors = files.tensors();
+  const auto next_wanted = [&](std::size_t i) {
+    while (i < tensors.size() && begin_[i] != kWanted) ++i;
+    return i;
+  };
   std::vector<std::byte> buffer;
-  for (std::size_t first = 0; first < wanted_.size();) {
-    std::uint64_t end = wanted_[first]->end;
-    std::size_t last = first + 1;
-    for (; last < wanted_.size(); ++last) {
-      const StoredTensor& next = *wanted_[last];
-      if (next.file_idx != wanted_[first]->file_idx || next.begin > end + kMaxGapBytes) break;
-      if (next.end - wanted_[first]->begin > kMaxRunBytes) break;
-      end = next.end;
+  for (std::size_t first = next_wanted(0); first < tensors.size();) {
+    const std::uint64_t begin = tensors[first].begin;
+    std::uint64_t end = tensors[first].end;
+    std::size_t last = next_wanted(first + 1);
+    while (last < tensors.size() && tensors[last].file_idx == tensors[first].file_idx && tensors[last].begin <= end + kMaxGapBytes &&
+           tensors[last].end - begin <= kMaxRunBytes) {
+      end = tensors[last].end;
+      last = next_wanted(last + 1);
     }
-    const std::uint64_t begin = wanted_[first]->begin;
     buffer.resize(end - begin);
-    NVFP4_RETURN_IF_ERROR(files.read_range(wanted_[first]->file_idx, begin, buffer));
-    for (; first < last; ++first) {
-      const StoredTensor& tensor = *wanted_[first];
-      ranges_[&tensor] = {values_.size(), tensor.num_elements()};
-      append_values(tensor, buffer.data() + (tensor.begin - begin), values_);
+    NVFP4_RETURN_IF_ERROR(files.read_range(tensors[first].file_idx, begin, buffer));
+    for (; first != last; first = next_wanted(first + 1)) {
+      begin_[first] = static_cast<std::uint32_t>(values_.size());
+      append_values(tensors[first], buffer.data() + (tensors[first].begin - begin), values_);
     }
   }
   return {};
 }
 
 std::span<const float> ScaleValues::of(const StoredTensor& tensor) const {
-  const auto it = ranges_.find(&tensor);
-  if (it == ranges_.end()) return {};
-  return std::span(values_).subspan(it->second.first, it->second.count);
+  return std::span(values_).subspan(begin_[number(tensor)], tensor.num_elements());
 }
 
 Scale2Verdict judge_scale2(float stored, ScaleConvention convention) {

@@ -33,7 +33,8 @@ struct TensorFiles::State {
   [[nodiscard]] Error twin_error(const StoredTensor& tensor, const StoredTensor& twin) const;
   Status compare_with_index(const ShardSet& set, const ShardIndex& index);
   Status map_files();
-  [[nodiscard]] std::uint32_t index_of(std::string_view name) const;
+  void prefetch(const std::vector<std::uint64_t>& hashes, std::size_t at) const;
+  [[nodiscard]] std::uint32_t index_of(std::string_view name, std::uint64_t hash) const;
   [[nodiscard]] Status check_range(const StoredTensor& tensor) const;
 };
 
@@ -70,6 +71,7 @@ Status TensorFiles::State::collect_tensors() {
   for (std::uint32_t file_idx = 0; file_idx < shards.size(); ++file_idx) {
     SafetensorsHeader& header = shards[file_idx].header;
     for (std::size_t i = 0; i < header.tensors.size(); ++i) {
+      if (i + 8 < header.tensors.size()) table.prefetch(header.name_hashes[i + 8]);
       StoredTensor tensor = header.tensors[i];
       tensor.file_idx = file_idx;
       const auto same = [&](std::uint32_t other) { return tensors[other].name == tensor.name; };
@@ -87,9 +89,14 @@ Status TensorFiles::State::collect_tensors() {
 
 Status TensorFiles::State::compare_with_index(const ShardSet& set, const ShardIndex& index) {
   std::vector<bool> named(tensors.size());
-  for (const ShardIndex::Entry& entry : index.entries) {
+  std::vector<std::uint64_t> hashes;
+  hashes.reserve(index.entries.size());
+  for (const ShardIndex::Entry& entry : index.entries) hashes.push_back(hasher(entry.tensor));
+  for (std::size_t i = 0; i < index.entries.size(); ++i) {
+    prefetch(hashes, i);
+    const ShardIndex::Entry& entry = index.entries[i];
     const auto where = [&] { return fmt::format("{}: tensor {}", set.index_label, quote_name(entry.tensor)); };
-    const std::uint32_t tensor_idx = index_of(entry.tensor);
+    const std::uint32_t tensor_idx = index_of(entry.tensor, hashes[i]);
     const std::string& shard = shards[entry.shard_idx].name;
     if (tensor_idx == NameTable::kNone || tensors[tensor_idx].file_idx != entry.shard_idx) {
       const std::string place =
@@ -125,8 +132,17 @@ Status TensorFiles::State::map_files() {
   return {};
 }
 
-std::uint32_t TensorFiles::State::index_of(std::string_view name) const {
-  return table.find(hasher(name), [&](std::uint32_t other) { return tensors[other].name == name; });
+// The searches for hashes[at + 8] and hashes[at + 16] are to find their memory in the cache: a table slot, then a
+// tensor.
+void TensorFiles::State::prefetch(const std::vector<std::uint64_t>& hashes, std::size_t at) const {
+  if (at + 16 >= hashes.size()) return;
+  table.prefetch(hashes[at + 16]);
+  const std::uint32_t guess = table.first_guess(hashes[at + 8]);
+  if (guess != NameTable::kNone) __builtin_prefetch(&tensors[guess]);
+}
+
+std::uint32_t TensorFiles::State::index_of(std::string_view name, std::uint64_t hash) const {
+  return table.find(hash, [&](std::uint32_t other) { return tensors[other].name == name; });
 }
 
 Status TensorFiles::State::check_range(const StoredTensor& tensor) const {
@@ -158,7 +174,7 @@ std::span<const Finding> TensorFiles::conflicts() const { return state_->conflic
 std::span<const Finding> TensorFiles::ignored() const { return state_->ignored; }
 
 const StoredTensor* TensorFiles::find(std::string_view name) const {
-  const std::uint32_t tensor_idx = state_->index_of(name);
+  const std::uint32_t tensor_idx = state_->index_of(name, state_->hasher(name));
   return tensor_idx == NameTable::kNone ? nullptr : &state_->tensors[tensor_idx];
 }
 
