@@ -119,9 +119,12 @@ Status measure_open(const Workplace& place, const Options& options, std::vector<
       for (const simdjson::padded_string& text : *headers)
         sound = sound && parser.parse(text).error() == simdjson::SUCCESS;
     });
-    const double files_ms =
-        time_ms([&] { sound = sound && checkpoint::TensorFiles::open(*directory, LoadMode::kMap).ok(); });
-    const double open_ms = time_ms([&] { sound = sound && Checkpoint::open(*directory).ok(); });
+    // Taking them down again is not timed.
+    std::optional<Result<checkpoint::TensorFiles>> opened_files;
+    const double files_ms = time_ms([&] { opened_files = checkpoint::TensorFiles::open(*directory, LoadMode::kMap); });
+    std::optional<Result<Checkpoint>> opened;
+    const double open_ms = time_ms([&] { opened = Checkpoint::open(*directory); });
+    sound = sound && opened_files->ok() && opened->ok();
     if (i < 0) continue;
     rival.push_back(parse_ms);
     headers_only.push_back(files_ms);
@@ -147,7 +150,7 @@ Result<double> resident_growth_mb(const std::filesystem::path& directory, const 
   return std::strtod(text.data(), nullptr);
 }
 
-Status measure_resident(const Workplace& place, std::vector<Measurement>& out) {
+Status measure_resident(const Workplace& place, const Options& /*options*/, std::vector<Measurement>& out) {
   const auto directory = place.make_checkpoint("large", {.hidden_size = 4096, .intermediate_size = 1424});
   if (!directory) return directory.error();
   for (const char* mode : {"map", "read"}) {
@@ -223,10 +226,7 @@ int run(const Options& options) {
       std::fflush(stdout);
     }
   };
-  for (const auto& measure :
-       {+[](const Workplace& p, const Options& o, std::vector<Measurement>& m) { return measure_open(p, o, m); },
-        +[](const Workplace& p, const Options&, std::vector<Measurement>& m) { return measure_resident(p, m); },
-        +[](const Workplace& p, const Options& o, std::vector<Measurement>& m) { return measure_check(p, o, m); }}) {
+  for (const auto measure : {measure_open, measure_resident, measure_check}) {
     if (const Status status = measure(*place, options, measurements); !status) return fail(status.error());
     print_new();
   }

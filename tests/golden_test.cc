@@ -31,6 +31,11 @@ std::vector<std::string> fixture_names() {
   return names;
 }
 
+template <class T>
+std::vector<T> values(std::span<const T> view) {
+  return {view.begin(), view.end()};
+}
+
 // sum over i of (i + 1) * bits[i], modulo 2^64.
 std::uint64_t checksum(const std::vector<float>& values) {
   std::uint64_t sum = 0;
@@ -95,15 +100,15 @@ TEST_P(Golden, DescribesEveryWeight) {
     const DescribedTensor* w = weight(entry);
     if (w == nullptr) continue;
     EXPECT_EQ(scheme_name(*w), entry["scheme"]);
-    EXPECT_EQ(w->shape, entry["shape"].get<std::vector<std::uint64_t>>());
+    EXPECT_EQ(values(w->shape), entry["shape"].get<std::vector<std::uint64_t>>());
     EXPECT_EQ(w->transposed, entry["transposed"]);
     EXPECT_EQ(activation_name(w->activation), entry["activation"]);
-    EXPECT_EQ(w->input_scale, floats(entry["input_scale"]));
+    EXPECT_EQ(values(w->input_scale), floats(entry["input_scale"]));
     if (entry.contains("scale2")) {
       std::vector<float> scale2 = floats(entry["scale2"]);
       // One stored scale for all experts is handed out once per expert.
       if (scale2.size() == 1) scale2.resize(w->num_experts(), scale2[0]);
-      EXPECT_EQ(w->scale2, scale2);
+      EXPECT_EQ(values(w->scale2), scale2);
     }
     if (entry.contains("block_size")) {
       EXPECT_EQ(w->block_size, entry["block_size"]);
@@ -117,15 +122,15 @@ TEST_P(Golden, ReconstructsEveryWeightBitForBit) {
     SCOPED_TRACE(entry["name"].get<std::string>());
     const DescribedTensor* w = weight(entry);
     if (w == nullptr) continue;
-    std::vector<float> values(w->num_elements());
+    std::vector<float> elements(w->num_elements());
     const std::uint64_t rows = w->num_elements() / w->in_features();
-    const Status status = checkpoint_->dequantize_rows(*w, 0, rows, values);
+    const Status status = checkpoint_->dequantize_rows(*w, 0, rows, elements);
     ASSERT_TRUE(status.ok()) << status.error().to_string();
     for (const Json& sample : entry["samples"]) {
       const auto bits = static_cast<std::uint32_t>(std::stoul(sample[1].get<std::string>(), nullptr, 16));
-      EXPECT_EQ(std::bit_cast<std::uint32_t>(values[sample[0].get<std::size_t>()]), bits) << "element " << sample[0];
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(elements[sample[0].get<std::size_t>()]), bits) << "element " << sample[0];
     }
-    EXPECT_EQ(checksum(values), std::stoull(entry["checksum"].get<std::string>(), nullptr, 16));
+    EXPECT_EQ(checksum(elements), std::stoull(entry["checksum"].get<std::string>(), nullptr, 16));
   }
 }
 

@@ -16,6 +16,12 @@ namespace {
 
 using support::SafetensorsText;
 using support::TemporaryDirectory;
+// gmock does not know spans.
+template <class T>
+std::vector<T> list(std::span<const T> view) {
+  return {view.begin(), view.end()};
+}
+
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -59,9 +65,9 @@ TEST_F(NormalForm, InputScaleUnderW4A4) {
   const DescribedTensor* w = checkpoint.find("a.q_proj");
   ASSERT_NE(w, nullptr);
   EXPECT_EQ(scheme_name(*w), "nvfp4_w4a4");
-  EXPECT_THAT(w->shape, ElementsAre(32, 64));
-  EXPECT_THAT(w->scale2, ElementsAre(0.25F));
-  EXPECT_THAT(w->input_scale, ElementsAre(0.125F));
+  EXPECT_THAT(list(w->shape), ElementsAre(32, 64));
+  EXPECT_THAT(list(w->scale2), ElementsAre(0.25F));
+  EXPECT_THAT(list(w->input_scale), ElementsAre(0.125F));
   EXPECT_THAT(std::string(w->activation_evidence), HasSubstr("quantization.quant_algo = NVFP4"));
   EXPECT_THAT(checkpoint.conflicts(), IsEmpty());
 }
@@ -71,7 +77,7 @@ TEST_F(NormalForm, WeightOnlyIgnoresAnInputScale) {
   support::add_modelopt_nvfp4(tensors_, "a.q_proj", 32, 64, 0.25F, 0.125F);
   const Checkpoint checkpoint = opened();
   EXPECT_EQ(scheme_name(*checkpoint.find("a.q_proj")), "nvfp4_w4a16");
-  EXPECT_THAT(checkpoint.find("a.q_proj")->input_scale, IsEmpty());
+  EXPECT_THAT(list(checkpoint.find("a.q_proj")->input_scale), IsEmpty());
   EXPECT_THAT(names(checkpoint.ignored()), ElementsAre("a.q_proj.input_scale"));
 }
 
@@ -156,7 +162,7 @@ TEST_F(NormalForm, ExpertsWithoutAUsableInputScaleTakeTheLargestOfTheOthers) {
   for (std::size_t e = 0; e < scales.size(); ++e) {
     const DescribedTensor* w = checkpoint.find(fmt::format("model.layers.0.mlp.experts.{}.up_proj", e));
     EXPECT_EQ(scheme_name(*w), "nvfp4_w4a4");
-    EXPECT_THAT(w->input_scale, ElementsAre(e == 0 ? 0.125F : 0.5F)) << "expert " << e;
+    EXPECT_THAT(list(w->input_scale), ElementsAre(e == 0 ? 0.125F : 0.5F)) << "expert " << e;
   }
   EXPECT_EQ(checkpoint.repairs().size(), 6U);
 }
@@ -194,7 +200,7 @@ TEST_P(Scale2, FollowsItsRule) {
   }
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().to_string();
   const DescribedTensor* w = checkpoint->find(module);
-  EXPECT_THAT(w->scale2, ElementsAre(*c.multiplier));
+  EXPECT_THAT(list(w->scale2), ElementsAre(*c.multiplier));
   EXPECT_EQ(checkpoint->repairs().size(), c.repaired ? 1U : 0U);
   std::vector<float> values(w->num_elements());
   ASSERT_TRUE(checkpoint->dequantize_rows(*w, 0, 16, values).ok());
@@ -226,7 +232,7 @@ TEST_P(ScaleShapes, AreReadByTheirNumberOfValues) {
   const Checkpoint checkpoint = opened();
   const DescribedTensor* w = checkpoint.find("a.experts.w13_weight");
   ASSERT_NE(w, nullptr);
-  EXPECT_THAT(w->shape, ElementsAre(2, 64, 32));
+  EXPECT_THAT(list(w->shape), ElementsAre(2, 64, 32));
   EXPECT_EQ(w->num_shards(), count == 4 ? 2U : 1U);
   std::vector<float> values(w->num_elements());
   ASSERT_TRUE(checkpoint.dequantize_rows(*w, 0, 128, values).ok());
@@ -251,7 +257,7 @@ TEST_F(NormalForm, FusedQkvTakesItsShardsFromTheHeads) {
   tensors_.add_values("a.qkv_proj.weight_scale", "F8_E4M3", {128, 4}, std::vector<std::uint8_t>(512, 0x38));
   tensors_.add_values("a.qkv_proj.weight_scale_2", "F32", {3}, std::vector<float>{1, 2, 4});
   const Checkpoint checkpoint = opened();
-  EXPECT_THAT(checkpoint.find("a.qkv_proj")->shard_rows, ElementsAre(64, 32, 32));
+  EXPECT_THAT(list(checkpoint.find("a.qkv_proj")->shard_rows), ElementsAre(64, 32, 32));
   std::vector<float> values(128 * 64);
   ASSERT_TRUE(checkpoint.dequantize_rows(*checkpoint.find("a.qkv_proj"), 0, 128, values).ok());
   EXPECT_EQ(values[63 * 64], 1.0F);

@@ -5,11 +5,13 @@
 namespace nvfp4::apps {
 namespace {
 
-Json numbers(const std::vector<float>& values) {
+Json numbers(std::span<const float> values) {
   Json list = Json::array();
   for (float value : values) list.push_back(static_cast<double>(value));
   return list;
 }
+
+Json sizes(std::span<const std::uint64_t> values) { return std::vector<std::uint64_t>(values.begin(), values.end()); }
 
 Json findings(std::span<const Finding> list) {
   Json out = Json::array();
@@ -28,14 +30,14 @@ Json stored(const Checkpoint& checkpoint, const StoredTensor* tensor) {
   return {{"name", std::string(tensor->name)},
           {"file", checkpoint.files()[tensor->file_idx].path.filename().string()},
           {"dtype", std::string(dtype_name(tensor->dtype))},
-          {"shape", std::vector<std::uint64_t>(tensor->shape.begin(), tensor->shape.end())},
+          {"shape", sizes(tensor->shape)},
           {"begin", tensor->begin},
           {"end", tensor->end}};
 }
 
 Json summary(const DescribedTensor& weight) {
-  Json out{{"name", weight.name},
-           {"shape", weight.shape},
+  Json out{{"name", std::string(weight.name)},
+           {"shape", sizes(weight.shape)},
            {"scheme", std::string(scheme_name(weight))},
            {"num_shards", weight.num_shards()}};
   out["scale2"] = weight.scale2.empty() ? Json(nullptr) : numbers(weight.scale2);
@@ -60,7 +62,7 @@ Json weight_json(const Checkpoint& checkpoint, const DescribedTensor& weight) {
   Json out = summary(weight);
   out["block_size"] = weight.block_size;
   out["transposed"] = weight.transposed;
-  out["shard_rows"] = weight.shard_rows;
+  out["shard_rows"] = sizes(weight.shard_rows);
   out["activation_evidence"] = std::string(weight.activation_evidence);
   out["scale_convention"] = weight.convention == ScaleConvention::kMultiplier ? "multiplier" : "divisor";
   out["stored_scale2"] = numbers(weight.stored_scale2);

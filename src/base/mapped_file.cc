@@ -1,12 +1,12 @@
 #include "base/mapped_file.h"
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <cerrno>
 #include <utility>
 
 #include "base/mapped_range.h"
-#include "fmt/format.h"
 
 namespace nvfp4 {
 

@@ -1,5 +1,6 @@
 #include "base/mapped_file.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -12,7 +13,6 @@
 #include <vector>
 
 #include "base/temporary_folder.h"
-#include "fmt/format.h"
 
 namespace nvfp4 {
 namespace {

@@ -46,8 +46,8 @@ struct GroupHash {
 
 class ActivationPolicy {
  public:
-  ActivationPolicy(const TensorFiles& files, const QuantizationMap& map, const ScaleValues& values, Description& out)
-      : files_(files), map_(map), values_(values), out_(out) {
+  ActivationPolicy(const TensorFiles& files, const QuantizationMap& map, Description& out)
+      : files_(files), map_(map), out_(out) {
     const auto is_nvfp4 = [](const DeclaredScheme& s) { return s.weights == DeclaredWeights::kNvfp4; };
     const auto is_weight_only = [](const DeclaredScheme& s) { return s.activation == Activation::k16Bit; };
     weight_only_model_ = std::any_of(map.schemes.begin(), map.schemes.end(), is_nvfp4) &&
@@ -79,17 +79,28 @@ class ActivationPolicy {
 
  private:
   void conflict(const DescribedTensor& weight, std::string message) {
-    out_.conflicts.push_back({weight.name, std::move(message)});
+    out_.conflicts.push_back({std::string(weight.name), std::move(message)});
   }
 
-  // Largest usable input scale of each group of experts; only members with an input scale tensor are in the map.
+  bool all_usable(const DescribedTensor& weight) const {
+    for (float stored : out_.scale_values.of(*weight.input_scale_tensor)) {
+      if (!valid_input_scale(stored, weight.convention)) return false;
+    }
+    return true;
+  }
+
+  // Largest usable input scale of each group of experts. Only collected when some weight may have to take it.
   void find_group_scales() {
+    bool wanted = false;
     for (const DescribedTensor& weight : out_.weights) {
-      if (weight.input_scale_tensor == nullptr) continue;
+      wanted |= weight.is_quantized() && (weight.input_scale_tensor == nullptr || !all_usable(weight));
+    }
+    for (const DescribedTensor& weight : out_.weights) {
+      if (!wanted || weight.input_scale_tensor == nullptr) continue;
       const auto group = expert_group(weight.name);
       if (!group) continue;
       float& largest = group_scale_[*group];
-      for (float stored : values_.of(*weight.input_scale_tensor)) {
+      for (float stored : out_.scale_values.of(*weight.input_scale_tensor)) {
         if (auto scale = valid_input_scale(stored, weight.convention)) largest = std::max(largest, *scale);
       }
     }
@@ -97,6 +108,7 @@ class ActivationPolicy {
 
   // 0 when the weight is in no group of experts that has a usable input scale.
   float group_scale(const DescribedTensor& weight) const {
+    if (group_scale_.empty()) return 0;
     const auto group = expert_group(weight.name);
     if (!group) return 0;
     const auto it = group_scale_.find(*group);
@@ -177,48 +189,47 @@ class ActivationPolicy {
   Status set_input_scale(DescribedTensor& weight) {
     const float fallback = group_scale(weight);
     if (weight.input_scale_tensor == nullptr) {
-      weight.input_scale.push_back(fallback);
+      weight.input_scale = out_.arena.copy(std::span<const float>(&fallback, 1));
       out_.repairs.push_back(
-          {weight.name,
+          {std::string(weight.name),
            fmt::format("has no input scale; {} is used, the largest of the layer's other experts", fallback)});
       return {};
     }
-    const std::span<const float> stored = values_.of(*weight.input_scale_tensor);
+    const std::span<const float> stored = out_.scale_values.of(*weight.input_scale_tensor);
     const std::uint64_t experts = weight.num_experts();
     if (stored.empty() || (stored.size() != 1 && stored.size() % experts != 0)) {
       return Error{ErrorCode::kMalformed, where(files_, *weight.input_scale_tensor),
                    fmt::format("{} values for {} experts", stored.size(), experts)};
     }
+    // Shards of one matrix multiply the same input: one scale per expert, the largest.
     const std::size_t per_expert = stored.size() == 1 ? 1 : stored.size() / experts;
-    const std::size_t count = stored.size() / per_expert;
+    const std::span<float> scales = out_.arena.allocate<float>(stored.size() / per_expert);
     float largest = fallback;
-    for (float value : stored) largest = std::max(largest, valid_input_scale(value, weight.convention).value_or(0));
-    for (std::size_t e = 0; e < count; ++e) {
-      // Shards of one matrix multiply the same input: one scale, the largest.
-      float scale = 0;
+    for (std::size_t e = 0; e < scales.size(); ++e) {
+      scales[e] = 0;
       for (float value : stored.subspan(e * per_expert, per_expert))
-        scale = std::max(scale, valid_input_scale(value, weight.convention).value_or(0));
-      if (scale == 0) {
-        if (largest == 0) {
-          return Error{
-              ErrorCode::kMalformed, where(files_, *weight.input_scale_tensor),
-              fmt::format(
-                  "{} is no usable input scale, and no other expert has one to take; calibrate and export again",
-                  stored[e * per_expert])};
-        }
-        scale = largest;
-        out_.repairs.push_back({std::string(weight.input_scale_tensor->name),
-                                fmt::format("value {} is {}; {} is used, the largest of the layer's other experts", e,
-                                            stored[e * per_expert], scale)});
-      }
-      weight.input_scale.push_back(scale);
+        scales[e] = std::max(scales[e], valid_input_scale(value, weight.convention).value_or(0));
+      largest = std::max(largest, scales[e]);
     }
+    for (std::size_t e = 0; e < scales.size(); ++e) {
+      if (scales[e] > 0) continue;
+      if (largest == 0) {
+        return Error{
+            ErrorCode::kMalformed, where(files_, *weight.input_scale_tensor),
+            fmt::format("{} is no usable input scale, and no other expert has one to take; calibrate and export again",
+                        stored[e * per_expert])};
+      }
+      scales[e] = largest;
+      out_.repairs.push_back({std::string(weight.input_scale_tensor->name),
+                              fmt::format("value {} is {}; {} is used, the largest of the layer's other experts", e,
+                                          stored[e * per_expert], largest)});
+    }
+    weight.input_scale = scales;
     return {};
   }
 
   const TensorFiles& files_;
   const QuantizationMap& map_;
-  const ScaleValues& values_;
   Description& out_;
   std::unordered_map<ExpertGroup, float, GroupHash> group_scale_;  // keys point into names of out_.weights
   bool weight_only_model_ = false;                                 // every declared NVFP4 scheme is weight-only
@@ -226,9 +237,8 @@ class ActivationPolicy {
 
 }  // namespace
 
-Status set_activations(const TensorFiles& files, const QuantizationMap& map, const ScaleValues& values,
-                       Description& out) {
-  return ActivationPolicy(files, map, values, out).run();
+Status set_activations(const TensorFiles& files, const QuantizationMap& map, Description& out) {
+  return ActivationPolicy(files, map, out).run();
 }
 
 }  // namespace nvfp4::checkpoint

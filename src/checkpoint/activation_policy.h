@@ -9,13 +9,12 @@
 
 #include "checkpoint/describe.h"
 #include "checkpoint/quantization_map.h"
-#include "checkpoint/scale_values.h"
 #include "checkpoint/tensor_files.h"
 #include "nvfp4/result.h"
 
 namespace nvfp4::checkpoint {
 
-[[nodiscard]] Status set_activations(const TensorFiles& files, const QuantizationMap& map, const ScaleValues& values,
-                                     Description& out);
+// Reads and completes out.weights; out.scale_values must hold their input scales.
+[[nodiscard]] Status set_activations(const TensorFiles& files, const QuantizationMap& map, Description& out);
 
 }  // namespace nvfp4::checkpoint

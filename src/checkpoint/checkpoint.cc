@@ -22,7 +22,7 @@ struct Checkpoint::State {
   checkpoint::TensorFiles files;
   checkpoint::Description description;
 
-  explicit State(checkpoint::TensorFiles opened) : files(std::move(opened)) {}
+  explicit State(checkpoint::TensorFiles opened) : files(std::move(opened)), description(files) {}
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -23,15 +23,20 @@ bool may_be_quantized(DType dtype) {
 class Describer {
  public:
   Describer(const TensorFiles& files, const QuantizationMap& map, const ModelConfig& model)
-      : files_(files), map_(map), model_(model), consumed_(files.tensors().size(), false) {}
+      : files_(files),
+        map_(map),
+        model_(model),
+        consumed_(files.tensors().size(), false),
+        companions_(files),
+        out_(files) {}
 
   Result<Description> run() {
     out_.conflicts = map_.conflicts;
     NVFP4_RETURN_IF_ERROR(describe_all());
-    NVFP4_RETURN_IF_ERROR(values_.read(files_));
+    NVFP4_RETURN_IF_ERROR(out_.scale_values.read(files_));
     NVFP4_RETURN_IF_ERROR(set_weight_scales());
     NVFP4_RETURN_IF_ERROR(set_kv_scales());
-    NVFP4_RETURN_IF_ERROR(set_activations(files_, map_, values_, out_));
+    NVFP4_RETURN_IF_ERROR(set_activations(files_, map_, out_));
     NVFP4_RETURN_IF_ERROR(check_against_config());
     NVFP4_RETURN_IF_ERROR(list_leftovers());
     return std::move(out_);
@@ -43,21 +48,29 @@ class Describer {
   }
 
   Status describe_all() {
-    out_.weights.reserve(files_.tensors().size() / 3 + 16);
+    std::vector<Role> roles;  // [tensors]
+    roles.reserve(files_.tensors().size());
+    std::size_t num_data = 0;
     for (const StoredTensor& tensor : files_.tensors()) {
+      roles.push_back(tensor_role(tensor.name).role);
+      companions_.note(roles.back());
+      num_data += roles.back() == Role::kData ? 1 : 0;
+    }
+    out_.weights.reserve(num_data);
+    for (std::size_t i = 0; i < roles.size(); ++i) {
+      const StoredTensor& tensor = files_.tensors()[i];
       if (auto reason = reason_to_ignore(tensor.name, model_.num_layers, model_.num_nextn_layers)) {
         out_.ignored.push_back({std::string(tensor.name), std::string(*reason)});
         consume(&tensor);
         continue;
       }
-      const TensorRole role = tensor_role(tensor.name);
-      if (role.role == Role::kKvScale) {
-        NVFP4_RETURN_IF_ERROR(values_.want(files_, tensor));
+      if (roles[i] == Role::kKvScale) {
+        NVFP4_RETURN_IF_ERROR(out_.scale_values.want(files_, tensor));
         out_.kv_scales.push_back({tensor.name, 1.0F});
         kv_tensors_.push_back(&tensor);
         consume(&tensor);
-      } else if (role.role == Role::kData) {
-        NVFP4_RETURN_IF_ERROR(describe_weight(tensor, role));
+      } else if (roles[i] == Role::kData) {
+        NVFP4_RETURN_IF_ERROR(describe_weight(tensor, tensor_role(tensor.name)));
       }
     }
     return {};
@@ -65,15 +78,16 @@ class Describer {
 
   Status describe_weight(const StoredTensor& tensor, const TensorRole& role) {
     DescribedTensor& weight = out_.weights.emplace_back();
-    const StoredWeight stored = may_be_quantized(tensor.dtype) ? find_companions(files_, tensor, role)
-                                                               : StoredWeight{.data = &tensor, .role = role};
-    NVFP4_RETURN_IF_ERROR(describe_storage(files_, stored, weight));
+    const StoredWeight stored =
+        may_be_quantized(tensor.dtype) ? companions_.find(tensor, role) : StoredWeight{.data = &tensor, .role = role};
+    NVFP4_RETURN_IF_ERROR(describe_storage(files_, stored, out_.arena, weight));
     for (const StoredTensor* used : {weight.data, weight.block_scales, weight.row_scales, weight.scale2_tensor,
                                      weight.input_scale_tensor, weight.pre_quant_scale}) {
       consume(used);
     }
-    if (weight.scale2_tensor != nullptr) NVFP4_RETURN_IF_ERROR(values_.want(files_, *weight.scale2_tensor));
-    if (weight.input_scale_tensor != nullptr) NVFP4_RETURN_IF_ERROR(values_.want(files_, *weight.input_scale_tensor));
+    if (weight.scale2_tensor != nullptr) NVFP4_RETURN_IF_ERROR(out_.scale_values.want(files_, *weight.scale2_tensor));
+    if (weight.input_scale_tensor != nullptr)
+      NVFP4_RETURN_IF_ERROR(out_.scale_values.want(files_, *weight.input_scale_tensor));
     if (weight.pre_quant_scale != nullptr && weight.pre_quant_scale->num_elements() != weight.in_features()) {
       return Error{
           ErrorCode::kMalformed, where(files_, *weight.pre_quant_scale),
@@ -84,43 +98,52 @@ class Describer {
 
   Status set_weight_scales() {
     for (DescribedTensor& weight : out_.weights) {
-      if (!weight.is_quantized()) continue;
-      const std::uint64_t experts = weight.num_experts();
-      std::uint64_t per_expert = 1;
-      std::span<const float> stored;
-      if (weight.scale2_tensor != nullptr) {
-        stored = values_.of(*weight.scale2_tensor);
-        if (stored.empty() || (stored.size() != 1 && stored.size() % experts != 0)) {
-          return Error{ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
-                       fmt::format("{} values for {} experts", stored.size(), experts)};
-        }
-        if (stored.size() > 1) per_expert = stored.size() / experts;
-      }
-      auto rows = shard_rows(files_, weight, per_expert, model_);
-      if (!rows) return std::move(rows).error();
-      weight.shard_rows = std::move(rows).value();
-      for (std::uint64_t i = 0; weight.scale2_tensor != nullptr && i < experts * per_expert; ++i) {
-        const float value = stored.size() == 1 ? stored[0] : stored[i];
-        const Scale2Verdict verdict = judge_scale2(value, weight.convention);
-        if (!verdict.problem.empty()) {
-          return Error{
-              ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
-              fmt::format("value {} {}; the weight cannot be reconstructed, export it again", i, verdict.problem)};
-        }
-        if (verdict.repaired) {
-          out_.repairs.push_back({std::string(weight.scale2_tensor->name),
-                                  fmt::format("{} stands for an all-zero weight: it reads as zeros", value)});
-        }
-        weight.stored_scale2.push_back(value);
-        weight.scale2.push_back(verdict.multiplier);
+      if (weight.is_quantized()) NVFP4_RETURN_IF_ERROR(set_weight_scale(weight));
+    }
+    return {};
+  }
+
+  Status set_weight_scale(DescribedTensor& weight) {
+    const std::uint64_t experts = weight.num_experts();
+    std::span<const float> stored;
+    if (weight.scale2_tensor != nullptr) {
+      stored = out_.scale_values.of(*weight.scale2_tensor);
+      if (stored.empty() || (stored.size() != 1 && stored.size() % experts != 0)) {
+        return Error{ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
+                     fmt::format("{} values for {} experts", stored.size(), experts)};
       }
     }
+    auto rows = shard_rows(files_, weight, stored.size() > 1 ? stored.size() / experts : 1, model_, out_.arena);
+    if (!rows) return std::move(rows).error();
+    weight.shard_rows = *rows;
+    if (weight.scale2_tensor == nullptr) return {};
+    if (stored.size() == 1 && experts > 1) {  // one for all experts is handed out once per expert
+      const std::span<float> repeated = out_.arena.allocate<float>(experts);
+      std::fill(repeated.begin(), repeated.end(), stored[0]);
+      stored = repeated;
+    }
+    const std::span<float> multipliers = out_.arena.allocate<float>(stored.size());
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      const Scale2Verdict verdict = judge_scale2(stored[i], weight.convention);
+      if (!verdict.problem.empty()) {
+        return Error{
+            ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
+            fmt::format("value {} {}; the weight cannot be reconstructed, export it again", i, verdict.problem)};
+      }
+      if (verdict.repaired) {
+        out_.repairs.push_back({std::string(weight.scale2_tensor->name),
+                                fmt::format("{} stands for an all-zero weight: it reads as zeros", stored[i])});
+      }
+      multipliers[i] = verdict.multiplier;
+    }
+    weight.stored_scale2 = stored;
+    weight.scale2 = multipliers;
     return {};
   }
 
   Status set_kv_scales() {
     for (std::size_t i = 0; i < kv_tensors_.size(); ++i) {
-      const std::span<const float> value = values_.of(*kv_tensors_[i]);
+      const std::span<const float> value = out_.scale_values.of(*kv_tensors_[i]);
       if (value.size() != 1 || !(value[0] > 0) || value[0] > 3.4e38F) {
         return Error{ErrorCode::kMalformed, where(files_, *kv_tensors_[i]),
                      value.size() == 1 ? fmt::format("{} is no scale for the key-value cache", value[0])
@@ -184,7 +207,7 @@ class Describer {
   const ModelConfig& model_;
   std::vector<bool> consumed_;
   std::vector<const StoredTensor*> kv_tensors_;
-  ScaleValues values_;
+  CompanionFinder companions_;
   Description out_;
 };
 

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "checkpoint/model_config.h"
 #include "checkpoint/quantization_map.h"
+#include "checkpoint/scale_values.h"
 #include "checkpoint/tensor_files.h"
 #include "nvfp4/checkpoint.h"
 #include "nvfp4/result.h"
@@ -16,7 +17,12 @@
 namespace nvfp4::checkpoint {
 
 struct Description {
-  Arena arena;  // what the views of weights point into, beside the files' headers
+  // What the views of weights point into, beside the headers of the files.
+  Arena arena;
+  ScaleValues scale_values;
+
+  explicit Description(const TensorFiles& files) : scale_values(files) {}
+
   std::vector<DescribedTensor> weights;  // in the order of the files
   std::vector<KvScale> kv_scales;
   std::vector<Finding> conflicts;

@@ -49,7 +49,7 @@ TEST(HealthScan, EachBlockScaleByteInEachPlaceOfAVector) {
 }
 
 TEST(HealthScan, LongRunsOfBlockScalesDoNotOverflowTheirCounters) {
-  for (const std::uint8_t byte : {0x00, 0x03, 0x7E, 0x38}) {
+  for (const std::uint8_t byte : {std::uint8_t{0x00}, std::uint8_t{0x03}, std::uint8_t{0x7E}, std::uint8_t{0x38}}) {
     const std::vector<std::uint8_t> scales(16 * 1000 + 5, byte);
     ScanCounts counts;
     scan_block_scales(bytes_of(scales), 0, counts);

@@ -1,14 +1,12 @@
 #include "checkpoint/health.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
+#include <support/checkpoint_builder.h>
 
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <random>
 #include <string>
@@ -32,39 +30,19 @@ constexpr std::string_view kFp8Config =
 // A checkpoint of one file in a directory of its own.
 class Model {
  public:
-  Model() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nvfp4_health_XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-  }
-  Model(const Model&) = delete;
-  Model& operator=(const Model&) = delete;
-  ~Model() {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
-  }
-
-  void add(std::string_view name, std::string_view dtype, const std::vector<std::uint64_t>& shape,
-           std::string_view data) {
-    header_ +=
-        fmt::format("{}\"{}\":{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", header_.empty() ? "" : ",",
-                    name, dtype, fmt::join(shape, ","), data_.size(), data_.size() + data.size());
-    data_ += data;
-  }
   template <class T>
   void add(std::string_view name, std::string_view dtype, const std::vector<std::uint64_t>& shape,
            const std::vector<T>& values) {
-    add(name, dtype, shape, std::string_view(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)));
+    tensors_.add_values(name, dtype, shape, values);
   }
   void add_scalar(const std::string& name, float value) { add(name, "F32", {}, std::vector{value}); }
 
-  [[nodiscard]] std::filesystem::path file() const { return directory_ / "model.safetensors"; }
+  [[nodiscard]] std::filesystem::path file() const { return directory_.path() / "model.safetensors"; }
   [[nodiscard]] Checkpoint open(std::string_view quant_config) const {
-    write("config.json", R"({"model_type": "llama"})");
-    if (!quant_config.empty()) write("hf_quant_config.json", quant_config);
-    const std::string header = "{" + header_ + "}";
-    const std::uint64_t size = header.size();
-    write("model.safetensors", std::string(reinterpret_cast<const char*>(&size), 8) + header + data_);
-    auto opened = Checkpoint::open(directory_, {.load_mode = LoadMode::kRead});
+    directory_.write("config.json", R"({"model_type": "llama"})");
+    if (!quant_config.empty()) directory_.write("hf_quant_config.json", quant_config);
+    directory_.write("model.safetensors", tensors_.file());
+    auto opened = Checkpoint::open(directory_.path(), {.load_mode = LoadMode::kRead});
     EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : opened.error().to_string());
     return std::move(opened).value();
   }
@@ -76,12 +54,8 @@ class Model {
   }
 
  private:
-  void write(std::string_view name, std::string_view text) const {
-    std::ofstream(directory_ / name, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
-  }
-  std::filesystem::path directory_;
-  std::string header_;
-  std::string data_;
+  support::TemporaryDirectory directory_;
+  support::SafetensorsText tensors_;
 };
 
 // An NVFP4 weight without a flaw, to be given one.
@@ -174,7 +148,7 @@ TEST(Health, AFewBlocksOfATinyWeightAreNoShare) {
 }
 
 TEST(Health, BlockScaleNanAndSign) {
-  for (const std::uint8_t nan : {0x7F, 0xFF}) {
+  for (const std::uint8_t nan : Bytes{0x7F, 0xFF}) {
     Weight weight;
     weight.scales[3 * 64 + 5] = nan;
     weight.scales[70 * 64 + 1] = nan;
@@ -184,7 +158,7 @@ TEST(Health, BlockScaleNanAndSign) {
     EXPECT_THAT(report.findings[0].message, HasSubstr("2 of 8192 block scales are NaN, the first at [3, 5]"));
     EXPECT_EQ(report.totals.num_nan, 2U);
   }
-  for (const std::uint8_t negative : {0x80, 0x81, 0xFE}) {
+  for (const std::uint8_t negative : Bytes{0x80, 0x81, 0xFE}) {
     Weight weight;
     weight.scales[127 * 64 + 63] = negative;
     const HealthReport report = check_one(weight);

@@ -1,10 +1,11 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "base/file.h"
-#include "fmt/format.h"
 #include "nvfp4/checkpoint.h"
 
 namespace nvfp4 {

@@ -1,10 +1,10 @@
 #include "checkpoint/model_root.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <system_error>
 #include <utility>
-
-#include "fmt/format.h"
 
 namespace nvfp4::checkpoint {
 namespace {

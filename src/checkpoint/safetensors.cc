@@ -1,8 +1,9 @@
 #include "checkpoint/safetensors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -12,7 +13,6 @@
 #include "base/checked_math.h"
 #include "checkpoint/foreign_file.h"
 #include "checkpoint/strict_json.h"
-#include "fmt/format.h"
 
 namespace nvfp4::checkpoint {
 namespace {
@@ -39,6 +39,7 @@ class HeaderWalk {
   [[gnu::always_inline]] inline bool tensor_object(json::value& value, StoredTensor& tensor);
   [[gnu::noinline]] bool tensor_sequence(json::value& value, StoredTensor& tensor);
   [[gnu::always_inline]] inline bool field_bit(json::raw_json_string key, unsigned& bit);
+  bool other_field_bit(json::raw_json_string key, unsigned& bit);
   [[gnu::always_inline]] inline bool dtype(json::value& value, StoredTensor& tensor);
   [[gnu::always_inline]] inline bool dtype_name_of(json::value& value, std::string_view& name);
   [[gnu::always_inline]] inline bool shape(json::value& value, StoredTensor& tensor);
@@ -82,8 +83,8 @@ bool HeaderWalk::entries(json::object& object) {
   for (auto entry : object) {
     in_tensor_ = false;
     field_ = {};
-    json::field field;
-    if (const auto error = std::move(entry).get(field)) return fail(error);
+    if (const auto error = entry.error()) return fail(error);
+    json::field&& field = std::move(entry).value_unsafe();
     std::string_view name;
     if (!strict_.text_of(field.key(), name)) return false;
     if (name == kMetadataKey) {
@@ -105,8 +106,8 @@ bool HeaderWalk::metadata(json::value& value) {
   if (value.get_object().get(object)) return fail("must be an object of strings");
   std::vector<std::string_view> keys;
   for (auto entry : object) {
-    json::field field;
-    if (const auto error = std::move(entry).get(field)) return fail(error);
+    if (const auto error = entry.error()) return fail(error);
+    json::field&& field = std::move(entry).value_unsafe();
     std::string_view key;
     std::string_view text;
     if (!strict_.text_of(field.key(), key)) return false;
@@ -147,8 +148,8 @@ bool HeaderWalk::tensor_object(json::value& value, StoredTensor& tensor) {
   unsigned seen = 0;
   for (auto entry : object) {
     field_ = {};
-    json::field field;
-    if (const auto error = std::move(entry).get(field)) return fail(error);
+    if (const auto error = entry.error()) return fail(error);
+    json::field&& field = std::move(entry).value_unsafe();
     unsigned bit = 0;
     if (!field_bit(field.key(), bit)) return false;
     if ((seen & bit) != 0) return fail("is there twice");
@@ -166,27 +167,27 @@ bool HeaderWalk::tensor_object(json::value& value, StoredTensor& tensor) {
                                                               : "data_offsets"));
 }
 
-// Sets field_, and `bit` if it is one of the three; keys are written without escapes as a rule, which is quick to
-// compare.
+// Sets field_, and `bit` if it is one of the three; as a rule their names are written without escapes.
 bool HeaderWalk::field_bit(json::raw_json_string key, unsigned& bit) {
-  constexpr std::array<std::pair<std::string_view, unsigned>, 3> kFields{
-      {{"dtype", kDType}, {"shape", kShape}, {"data_offsets", kOffsets}}};
-  for (const auto& [name, field] : kFields) {
-    if (key.unsafe_is_equal(name)) {
-      field_ = name;
-      bit = field;
-      return true;
-    }
-  }
+  const char* const raw = key.raw();
+  const auto is = [&](std::string_view name, unsigned field) {
+    field_ = name;
+    bit = field;
+    return true;
+  };
+  // With the closing quote; the bytes behind the text make reading on safe.
+  if (std::memcmp(raw, "dtype\"", 6) == 0) return is("dtype", kDType);
+  if (std::memcmp(raw, "shape\"", 6) == 0) return is("shape", kShape);
+  if (std::memcmp(raw, "data_offsets\"", 13) == 0) return is("data_offsets", kOffsets);
+  return other_field_bit(key, bit);
+}
+
+bool HeaderWalk::other_field_bit(json::raw_json_string key, unsigned& bit) {
   std::string_view text;
   if (!strict_.text_of(key, text)) return false;
   unknown_field_ = quote_name(text);
-  field_ = unknown_field_;
-  for (const auto& [name, field] : kFields) {
-    if (text != name) continue;
-    field_ = name;
-    bit = field;
-  }
+  field_ = text == "dtype" || text == "shape" || text == "data_offsets" ? text : std::string_view(unknown_field_);
+  bit = text == "dtype" ? kDType : text == "shape" ? kShape : text == "data_offsets" ? kOffsets : 0U;
   return true;
 }
 
@@ -197,8 +198,8 @@ bool HeaderWalk::tensor_sequence(json::value& value, StoredTensor& tensor) {
   if (const auto error = value.get_array().get(array)) return fail(error);
   std::size_t num_fields = 0;
   for (auto element : array) {
-    json::value inner;
-    if (const auto error = std::move(element).get(inner)) return fail(error);
+    if (const auto error = element.error()) return fail(error);
+    json::value&& inner = std::move(element).value_unsafe();
     field_ = num_fields == 0 ? "dtype" : num_fields == 1 ? "shape" : "data_offsets";
     const bool good = num_fields == 0   ? dtype(inner, tensor)
                       : num_fields == 1 ? shape(inner, tensor)
@@ -226,8 +227,8 @@ bool HeaderWalk::dtype_name_of(json::value& value, std::string_view& name) {
   if (const auto error = value.get_object().get(object)) return fail(error);
   std::size_t num_names = 0;
   for (auto entry : object) {
-    json::field field;
-    if (const auto error = std::move(entry).get(field)) return fail(error);
+    if (const auto error = entry.error()) return fail(error);
+    json::field&& field = std::move(entry).value_unsafe();
     if (++num_names > 1 || !strict_.text_of(field.key(), name)) return fail("must be a string");
     if (!strict_.null(field.value())) return fail("must be a string");
   }
@@ -257,9 +258,9 @@ bool HeaderWalk::shape(json::value& value, StoredTensor& tensor) {
   if (value.get_array().get(array)) return fail("must be an array of whole numbers");
   const std::size_t first = header_.dims.size();
   for (auto element : array) {
-    json::value inner;
     std::uint64_t dim = 0;
-    if (const auto error = std::move(element).get(inner)) return fail(error);
+    if (const auto error = element.error()) return fail(error);
+    json::value&& inner = std::move(element).value_unsafe();
     if (!whole_number(inner, dim)) return false;
     if (header_.dims.size() == header_.dims.capacity()) return fail("has more dimensions than its text can hold");
     header_.dims.push_back(dim);
@@ -274,8 +275,8 @@ bool HeaderWalk::offsets(json::value& value, StoredTensor& tensor) {
   std::array<std::uint64_t, 2> range{};
   std::size_t num_numbers = 0;
   for (auto element : array) {
-    json::value inner;
-    if (const auto error = std::move(element).get(inner)) return fail(error);
+    if (const auto error = element.error()) return fail(error);
+    json::value&& inner = std::move(element).value_unsafe();
     if (num_numbers == range.size()) return fail("has more than two numbers");
     if (!whole_number(inner, range[num_numbers++])) return false;
   }

@@ -1,5 +1,7 @@
 #include "checkpoint/safetensors_index.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
@@ -9,7 +11,6 @@
 #include "base/json_scalar.h"
 #include "checkpoint/foreign_file.h"
 #include "checkpoint/strict_json.h"
-#include "fmt/format.h"
 
 namespace nvfp4::checkpoint {
 namespace {
@@ -72,8 +73,8 @@ bool IndexWalk::run(json::document& document) {
   bool has_metadata = false;
   for (auto entry_result : object) {
     field_ = {};
-    json::field field;
-    if (const auto error = std::move(entry_result).get(field)) return fail(error);
+    if (const auto error = entry_result.error()) return fail(error);
+    json::field&& field = std::move(entry_result).value_unsafe();
     std::string_view key;
     if (!strict_.text_of(field.key(), key)) return false;
     if (key == "weight_map") {
@@ -102,8 +103,8 @@ bool IndexWalk::weight_map(json::value& value) {
   if (value.get_object().get(object)) return fail("must be an object from tensor names to file names");
   for (auto entry_result : object) {
     in_tensor_ = false;
-    json::field field;
-    if (const auto error = std::move(entry_result).get(field)) return fail(error);
+    if (const auto error = entry_result.error()) return fail(error);
+    json::field&& field = std::move(entry_result).value_unsafe();
     if (!entry(field)) return false;
   }
   in_tensor_ = false;
@@ -146,8 +147,8 @@ bool IndexWalk::metadata(json::value& value) {
   json::object object;
   if (const auto error = value.get_object().get(object)) return fail(error);
   for (auto entry_result : object) {
-    json::field field;
-    if (const auto error = std::move(entry_result).get(field)) return fail(error);
+    if (const auto error = entry_result.error()) return fail(error);
+    json::field&& field = std::move(entry_result).value_unsafe();
     std::string_view key;
     if (!strict_.text_of(field.key(), key)) return false;
     json::value& inner = field.value();

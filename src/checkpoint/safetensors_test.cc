@@ -1,5 +1,6 @@
 #include "checkpoint/safetensors.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +10,6 @@
 #include <vector>
 
 #include "base/temporary_folder.h"
-#include "fmt/format.h"
 
 namespace nvfp4::checkpoint {
 namespace {

@@ -61,15 +61,15 @@ Status ScaleValues::read(const TensorFiles& files) {
     const std::uint64_t begin = tensors[first].begin;
     std::uint64_t end = tensors[first].end;
     std::size_t last = next_wanted(first + 1);
-    while (last < tensors.size() && tensors[last].file_idx == tensors[first].file_idx && tensors[last].begin <= end + kMaxGapBytes &&
-           tensors[last].end - begin <= kMaxRunBytes) {
+    while (last < tensors.size() && tensors[last].file_idx == tensors[first].file_idx &&
+           tensors[last].begin <= end + kMaxGapBytes && tensors[last].end - begin <= kMaxRunBytes) {
       end = tensors[last].end;
       last = next_wanted(last + 1);
     }
     buffer.resize(end - begin);
     NVFP4_RETURN_IF_ERROR(files.read_range(tensors[first].file_idx, begin, buffer));
     for (; first != last; first = next_wanted(first + 1)) {
-      begin_[first] = static_cast<std::uint32_t>(values_.size());
+      begin_[first] = values_.size();
       append_values(tensors[first], buffer.data() + (tensors[first].begin - begin), values_);
     }
   }

@@ -16,7 +16,8 @@ namespace nvfp4::checkpoint {
 // Collects scale tensors, reads neighbours of a file with one system call, and keeps the values.
 class ScaleValues {
  public:
-  explicit ScaleValues(const TensorFiles& files) : first_tensor_(files.tensors().data()), begin_(files.tensors().size(), kNotWanted) {}
+  explicit ScaleValues(const TensorFiles& files)
+      : first_tensor_(files.tensors().data()), begin_(files.tensors().size(), kNotWanted) {}
 
   // At most this many values in one scale tensor that is read at open: [experts, 2] of the largest models.
   static constexpr std::uint64_t kMaxValues = 1 << 16;
@@ -28,13 +29,15 @@ class ScaleValues {
   [[nodiscard]] std::span<const float> of(const StoredTensor& tensor) const;
 
  private:
-  static constexpr std::uint32_t kNotWanted = ~0U;
-  static constexpr std::uint32_t kWanted = kNotWanted - 1;
+  static constexpr std::size_t kNotWanted = ~std::size_t{0};
+  static constexpr std::size_t kWanted = kNotWanted - 1;
 
-  [[nodiscard]] std::size_t number(const StoredTensor& tensor) const { return static_cast<std::size_t>(&tensor - first_tensor_); }
+  [[nodiscard]] std::size_t number(const StoredTensor& tensor) const {
+    return static_cast<std::size_t>(&tensor - first_tensor_);
+  }
 
   const StoredTensor* first_tensor_ = nullptr;
-  std::vector<std::uint32_t> begin_;  // [tensors]: where the values of a tensor begin in values_
+  std::vector<std::size_t> begin_;  // [tensors]: where the values of a tensor begin in values_
   std::vector<float> values_;
 };
 

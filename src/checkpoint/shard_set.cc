@@ -1,12 +1,12 @@
 #include "checkpoint/shard_set.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <system_error>
 #include <thread>
 #include <utility>
-
-#include "fmt/format.h"
 
 namespace nvfp4::checkpoint {
 namespace {

@@ -23,7 +23,7 @@ Error missing_companion(const TensorFiles& files, const StoredWeight& stored, st
 // Whether codes of shape `codes` go with scales of shape `scales`; fills the logical shape. `per_byte` is 2 for packed
 // bytes, 1 when the shape already counts elements.
 bool match_block_shapes(std::span<const std::uint64_t> codes, std::span<const std::uint64_t> scales,
-                        std::uint64_t per_byte, DescribedTensor& out) {
+                        std::uint64_t per_byte, Arena& arena, DescribedTensor& out) {
   const std::size_t rank = codes.size();
   if (rank != scales.size() || rank < 2 || rank > 3) return false;
   if (rank == 3 && codes[0] != scales[0]) return false;
@@ -37,15 +37,17 @@ bool match_block_shapes(std::span<const std::uint64_t> codes, std::span<const st
     if (!normal && !transposed) continue;
     out.transposed = !normal;
     out.block_size = block;
-    out.shape.assign(codes.begin(), codes.end());
-    out.shape[rank - 2] = normal ? a : b;
-    out.shape[rank - 1] = (normal ? b : a) * per_byte;
+    const std::span<std::uint64_t> shape = arena.allocate<std::uint64_t>(rank);
+    shape[0] = codes[0];
+    shape[rank - 2] = normal ? a : b;
+    shape[rank - 1] = (normal ? b : a) * per_byte;
+    out.shape = shape;
     return true;
   }
   return false;
 }
 
-Status describe_nvfp4(const TensorFiles& files, const StoredWeight& stored, DescribedTensor& out) {
+Status describe_nvfp4(const TensorFiles& files, const StoredWeight& stored, Arena& arena, DescribedTensor& out) {
   const StoredTensor& codes = *stored.data;
   const StoredTensor& scales = *stored.weight_scale;
   if (scales.dtype != DType::kF8E4M3) {
@@ -54,7 +56,7 @@ Status describe_nvfp4(const TensorFiles& files, const StoredWeight& stored, Desc
                              dtype_name(scales.dtype))};
   }
   const std::uint64_t per_byte = codes.dtype == DType::kU8 ? 2 : 1;
-  if (!match_block_shapes(codes.shape, scales.shape, per_byte, out)) {
+  if (!match_block_shapes(codes.shape, scales.shape, per_byte, arena, out)) {
     return Error{
         ErrorCode::kMalformed, where(files, scales),
         fmt::format("shape {} does not fit codes of shape {}; expected one scale per 16 (or 32) weights along K",
@@ -107,34 +109,48 @@ Status describe_fp8(const TensorFiles& files, const StoredWeight& stored, Descri
 
 }  // namespace
 
-StoredWeight find_companions(const TensorFiles& files, const StoredTensor& data, const TensorRole& role) {
+const StoredTensor* CompanionFinder::find_one(Role companion, std::string_view suffix) {
+  if (!occurs_[static_cast<std::size_t>(companion)]) return nullptr;
+  name_.resize(stem_chars_);
+  name_.append(suffix);
+  Guess& guess = guesses_[static_cast<std::size_t>(companion)];
+  const std::span<const StoredTensor> tensors = files_.tensors();
+  const std::ptrdiff_t at = guess.last + guess.step;
+  const bool guessed = at >= 0 && at < static_cast<std::ptrdiff_t>(tensors.size()) &&
+                       tensors[static_cast<std::size_t>(at)].name == name_;
+  const StoredTensor* found = guessed ? &tensors[static_cast<std::size_t>(at)] : files_.find(name_);
+  if (found != nullptr) {
+    const std::ptrdiff_t place = found - tensors.data();
+    guess = {place, place - guess.last};
+  }
+  return found;
+}
+
+StoredWeight CompanionFinder::find(const StoredTensor& data, const TensorRole& role) {
+  name_.assign(role.prefix);
+  if (!role.stem.empty()) name_.append(role.stem).append(1, '_');
+  stem_chars_ = name_.size();
   StoredWeight stored{.data = &data, .role = role};
-  std::string name = companion_name(role, "");
-  const std::size_t stem = name.size();
-  const auto find = [&](std::string_view suffix) {
-    name.resize(stem);
-    return files.find(name.append(suffix));
-  };
-  stored.weight_scale = find("weight_scale");
-  stored.weight_scale_2 = find("weight_scale_2");
-  stored.weight_global_scale = find("weight_global_scale");
-  stored.input_scale = find("input_scale");
-  stored.input_global_scale = find("input_global_scale");
-  stored.pre_quant_scale = find("pre_quant_scale");
+  stored.weight_scale = find_one(Role::kWeightScale, "weight_scale");
+  stored.weight_scale_2 = find_one(Role::kWeightScale2, "weight_scale_2");
+  stored.weight_global_scale = find_one(Role::kWeightGlobalScale, "weight_global_scale");
+  stored.input_scale = find_one(Role::kInputScale, "input_scale");
+  stored.input_global_scale = find_one(Role::kInputGlobalScale, "input_global_scale");
+  stored.pre_quant_scale = find_one(Role::kPreQuantScale, "pre_quant_scale");
   return stored;
 }
 
-Status describe_storage(const TensorFiles& files, const StoredWeight& stored, DescribedTensor& out) {
+Status describe_storage(const TensorFiles& files, const StoredWeight& stored, Arena& arena, DescribedTensor& out) {
   const StoredTensor& data = *stored.data;
-  out.name = parameter_name(data.name);
+  out.name = data.name.ends_with("weight_packed") ? arena.copy(std::string_view(parameter_name(data.name))) : data.name;
   out.data = &data;
   out.dtype = data.dtype;
-  out.shape.assign(data.shape.begin(), data.shape.end());
+  out.shape = data.shape;
   out.pre_quant_scale = stored.pre_quant_scale;
   switch (data.dtype) {
     case DType::kU8:
     case DType::kF4:
-      if (stored.weight_scale != nullptr) return describe_nvfp4(files, stored, out);
+      if (stored.weight_scale != nullptr) return describe_nvfp4(files, stored, arena, out);
       if (data.name.ends_with("weight") || data.name.ends_with("weight_packed"))
         return missing_companion(files, stored, "weight_scale");
       if (data.name.ends_with("_blocks")) {
@@ -162,19 +178,22 @@ Status describe_storage(const TensorFiles& files, const StoredWeight& stored, De
   }
 }
 
-Result<std::vector<std::uint64_t>> shard_rows(const TensorFiles& files, const DescribedTensor& weight,
-                                              std::uint64_t num_scales, const ModelConfig& model) {
+Result<std::span<const std::uint64_t>> shard_rows(const TensorFiles& files, const DescribedTensor& weight,
+                                                  std::uint64_t num_scales, const ModelConfig& model, Arena& arena) {
   const std::uint64_t n = weight.out_features();
-  const std::string_view name = weight.name;
-  const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
-  if (num_scales == 1) return std::vector{n};
-  if (num_scales == 2 && n % 2 == 0 && (has("gate_up") || has("w13") || has("w31") || has("linear_fc1")))
-    return std::vector{n / 2, n / 2};
-  if (num_scales == 3 && (has("qkv") || has("Wqkv") || has("query_key_value"))) {
-    const std::uint64_t q = model.num_heads * model.head_dim;
+  const auto has = [&](std::string_view part) { return weight.name.find(part) != std::string_view::npos; };
+  std::array<std::uint64_t, 3> rows{};
+  if (num_scales == 1 && weight.shape.size() >= 2) return weight.shape.subspan(weight.shape.size() - 2, 1);
+  if (num_scales == 1) {
+    rows[0] = n;
+  } else if (num_scales == 2 && n % 2 == 0 && (has("gate_up") || has("w13") || has("w31") || has("linear_fc1"))) {
+    rows = {n / 2, n / 2};
+  } else if (num_scales == 3 && (has("qkv") || has("Wqkv") || has("query_key_value"))) {
     const std::uint64_t kv = model.num_kv_heads * model.head_dim;
-    if (q != 0 && q + 2 * kv == n) return std::vector{q, kv, kv};
+    rows = {model.num_heads * model.head_dim, kv, kv};
+    if (rows[0] == 0 || rows[0] + 2 * kv != n) rows = {};
   }
+  if (rows[0] != 0) return arena.copy(std::span<const std::uint64_t>(rows).first(num_scales));
   return Error{ErrorCode::kUnsupported, where(files, *weight.scale2_tensor),
                fmt::format("{} second-level scales for {} rows, and the name does not tell which rows each one covers",
                            num_scales, n)};

@@ -14,7 +14,8 @@ std::size_t count_char(std::string_view text, char wanted) {
     // A byte can count a block this long: compilers turn the loop into one over whole vectors.
     const std::size_t end = std::min(begin + 255, text.size());
     std::uint8_t num_in_block = 0;
-    for (; begin < end; ++begin) num_in_block = static_cast<std::uint8_t>(num_in_block + (text[begin] == wanted ? 1 : 0));
+    for (; begin < end; ++begin)
+      num_in_block = static_cast<std::uint8_t>(num_in_block + (text[begin] == wanted ? 1 : 0));
     num += num_in_block;
   }
   return num;

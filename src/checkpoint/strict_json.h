@@ -1,13 +1,14 @@
 // Reading JSON through simdjson's On-Demand parser without its leniency: whatever is passed over is checked too.
 #pragma once
 
+#include <simdjson.h>
+
 #include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
 
 #include "checkpoint/json_text.h"
-#include "simdjson.h"
 
 namespace nvfp4::checkpoint {
 

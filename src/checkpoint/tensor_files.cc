@@ -1,5 +1,7 @@
 #include "checkpoint/tensor_files.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstddef>
 #include <new>
@@ -12,7 +14,6 @@
 #include "base/name_table.h"
 #include "checkpoint/model_root.h"
 #include "checkpoint/shard_set.h"
-#include "fmt/format.h"
 
 namespace nvfp4::checkpoint {
 

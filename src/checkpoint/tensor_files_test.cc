@@ -1,5 +1,6 @@
 #include "checkpoint/tensor_files.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -10,7 +11,6 @@
 #include <vector>
 
 #include "base/temporary_folder.h"
-#include "fmt/format.h"
 
 namespace nvfp4::checkpoint {
 namespace {

@@ -1,6 +1,7 @@
 // What a tensor name says: data of a weight, one of its companions, or something that reading for text leaves aside.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ enum class Role : std::uint8_t {
   kUnusedCompanion,    // weight_zero_point, weight_g_idx, weight_shape, weight_scale_inv, ...
   kKvScale,            // k_scale, v_scale
 };
+inline constexpr std::size_t kNumRoles = 9;
 
 // "a.experts.gate_up_proj_weight_scale" -> {kWeightScale, "a.experts.", "gate_up_proj"};
 // "a.q_proj.weight_packed" -> {kData, "a.q_proj.", ""}. prefix + stem names the module.

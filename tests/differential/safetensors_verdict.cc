@@ -1,6 +1,8 @@
 // Reads candidate files from standard input, each as 4 bytes little-endian length and the bytes, and answers one line
 // for each: `ok` and its tensors, or `error` and the text. compare_safetensors.py holds the answers against the Rust
 // package's.
+#include <fmt/format.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +13,6 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
-#include "fmt/format.h"
 
 namespace {
 
