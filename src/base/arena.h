@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace nvfp4 {
@@ -36,6 +37,11 @@ class Arena {
     const std::span<char> out = allocate<char>(text.size());
     std::copy(text.begin(), text.end(), out.begin());
     return {out.data(), out.size()};
+  }
+
+  // Takes over the arrays of another arena.
+  void adopt(Arena other) {
+    for (auto& chunk : other.chunks_) chunks_.push_back(std::move(chunk));
   }
 
  private:

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <mutex>
 #include <utility>
+#include <vector>
 
+#include "base/thread_team.h"
 #include "checkpoint/activation_policy.h"
 #include "checkpoint/scale_values.h"
 #include "checkpoint/stored_weight.h"
@@ -23,12 +25,7 @@ bool may_be_quantized(DType dtype) {
 class Describer {
  public:
   Describer(const TensorFiles& files, const QuantizationMap& map, const ModelConfig& model)
-      : files_(files),
-        map_(map),
-        model_(model),
-        consumed_(files.tensors().size(), false),
-        companions_(files),
-        out_(files) {}
+      : files_(files), map_(map), model_(model), consumed_(files.tensors().size(), false), out_(files) {}
 
   Result<Description> run() {
     out_.conflicts = map_.conflicts;
@@ -43,44 +40,88 @@ class Describer {
   }
 
  private:
+  static constexpr std::size_t kRangeWeights = 1024;
+
+  // Small checkpoints are described before a thread has started.
+  [[nodiscard]] std::size_t num_threads() const {
+    return files_.tensors().size() < 8192 ? 1 : std::min<std::size_t>(available_cores(), 8);
+  }
+
   void consume(const StoredTensor* tensor) {
     if (tensor != nullptr) consumed_[static_cast<std::size_t>(tensor - files_.tensors().data())] = true;
   }
 
+  // What to do with a tensor, one byte each; kIgnored is beyond the roles.
+  static constexpr auto kIgnored = static_cast<Role>(kNumRoles);
+
   Status describe_all() {
-    std::vector<Role> roles;  // [tensors]
-    roles.reserve(files_.tensors().size());
-    std::size_t num_data = 0;
-    for (const StoredTensor& tensor : files_.tensors()) {
-      roles.push_back(tensor_role(tensor.name).role);
-      companions_.note(roles.back());
-      num_data += roles.back() == Role::kData ? 1 : 0;
-    }
-    out_.weights.reserve(num_data);
-    for (std::size_t i = 0; i < roles.size(); ++i) {
+    find_roles();
+    std::vector<std::uint32_t> data;  // numbers of the tensors that are weights
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
       const StoredTensor& tensor = files_.tensors()[i];
-      if (auto reason = reason_to_ignore(tensor.name, model_.num_layers, model_.num_nextn_layers)) {
+      if (roles_[i] == Role::kData) {
+        data.push_back(static_cast<std::uint32_t>(i));
+      } else if (roles_[i] == kIgnored) {
+        const auto reason = reason_to_ignore(tensor.name, model_.num_layers, model_.num_nextn_layers);
         out_.ignored.push_back({std::string(tensor.name), std::string(*reason)});
         consume(&tensor);
-        continue;
-      }
-      if (roles[i] == Role::kKvScale) {
+      } else if (roles_[i] == Role::kKvScale) {
         NVFP4_RETURN_IF_ERROR(out_.scale_values.want(files_, tensor));
         out_.kv_scales.push_back({tensor.name, 1.0F});
         kv_tensors_.push_back(&tensor);
         consume(&tensor);
-      } else if (roles[i] == Role::kData) {
-        NVFP4_RETURN_IF_ERROR(describe_weight(tensor, tensor_role(tensor.name)));
       }
     }
+    NVFP4_RETURN_IF_ERROR(describe_storages(data));
+    for (const DescribedTensor& weight : out_.weights) NVFP4_RETURN_IF_ERROR(take_companions(weight));
     return {};
   }
 
-  Status describe_weight(const StoredTensor& tensor, const TensorRole& role) {
-    DescribedTensor& weight = out_.weights.emplace_back();
+  void find_roles() {
+    const std::span<const StoredTensor> tensors = files_.tensors();
+    roles_.resize(tensors.size());
+    parallel_ranges(tensors.size(), num_threads(), [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const bool ignored = reason_to_ignore(tensors[i].name, model_.num_layers, model_.num_nextn_layers).has_value();
+        roles_[i] = ignored ? kIgnored : tensor_role(tensors[i].name).role;
+      }
+    });
+  }
+
+  // Scheme, shape and companions of each weight. The first error in the order of the files counts.
+  Status describe_storages(const std::vector<std::uint32_t>& data) {
+    CompanionFinder prototype(files_);
+    for (const Role role : roles_) {
+      if (role != kIgnored) prototype.note(role);
+    }
+    out_.weights.resize(data.size());
+    std::vector<Status> statuses(data.size() / kRangeWeights + 1);
+    std::mutex arenas;
+    parallel_ranges(statuses.size(), num_threads(), [&](std::size_t first, std::size_t last) {
+      CompanionFinder companions = prototype;
+      Arena arena;
+      for (std::size_t range = first; range < last; ++range) {
+        const std::size_t end = std::min(data.size(), (range + 1) * kRangeWeights);
+        for (std::size_t i = range * kRangeWeights; i < end && statuses[range].ok(); ++i) {
+          statuses[range] = describe_one(files_.tensors()[data[i]], companions, arena, out_.weights[i]);
+        }
+      }
+      const std::lock_guard lock(arenas);
+      out_.arena.adopt(std::move(arena));
+    });
+    for (Status& status : statuses) NVFP4_RETURN_IF_ERROR(std::move(status));
+    return {};
+  }
+
+  Status describe_one(const StoredTensor& tensor, CompanionFinder& companions, Arena& arena,
+                      DescribedTensor& weight) const {
+    const TensorRole role = tensor_role(tensor.name);
     const StoredWeight stored =
-        may_be_quantized(tensor.dtype) ? companions_.find(tensor, role) : StoredWeight{.data = &tensor, .role = role};
-    NVFP4_RETURN_IF_ERROR(describe_storage(files_, stored, out_.arena, weight));
+        may_be_quantized(tensor.dtype) ? companions.find(tensor, role) : StoredWeight{.data = &tensor, .role = role};
+    return describe_storage(files_, stored, arena, weight);
+  }
+
+  Status take_companions(const DescribedTensor& weight) {
     for (const StoredTensor* used : {weight.data, weight.block_scales, weight.row_scales, weight.scale2_tensor,
                                      weight.input_scale_tensor, weight.pre_quant_scale}) {
       consume(used);
@@ -207,7 +248,7 @@ class Describer {
   const ModelConfig& model_;
   std::vector<bool> consumed_;
   std::vector<const StoredTensor*> kv_tensors_;
-  CompanionFinder companions_;
+  std::vector<Role> roles_;  // [tensors]
   Description out_;
 };
 

@@ -21,13 +21,13 @@ enum class HealthRule : std::uint8_t {
   kRowScale,           // an FP8 row scale is NaN, infinite or negative
   kBlockScaleSign,     // a block scale is negative: kernels may read it unsigned
   kAllZero,            // a matrix has no number but zero
-  kZeroScales,         // more than HealthLimits::zero_scales of the blocks have scale zero
-  kZeroCodes,          // more than HealthLimits::zero_codes of the blocks have only zero codes
-  kSaturatedScales,    // more than HealthLimits::saturated_scales of the block scales are 448
-  kSubnormalScales,    // more than HealthLimits::subnormal_scales of the block scales are subnormal
-  kScale2Ratio,        // scale2 of gate and up, or q, k and v, differ; information up to HealthLimits::scale2_ratio
-  kInputScaleRange,    // an input scale is outside of [input_scale_min, input_scale_max]
-  kInputScaleOutlier,  // an input scale is input_scale_outlier times more, or less, than its median
+  kZeroScales,         // more than HealthLimits::kMaxZeroScales of the blocks have scale zero
+  kZeroCodes,          // more than HealthLimits::kMaxZeroCodes of the blocks have only zero codes
+  kSaturatedScales,    // more than HealthLimits::kMaxSaturatedScales of the block scales are 448
+  kSubnormalScales,    // more than HealthLimits::kMaxSubnormalScales of the block scales are subnormal
+  kScale2Ratio,        // scale2 of gate and up, or q, k and v, differ; information up to HealthLimits::kMaxScale2Ratio
+  kInputScaleRange,    // an input scale is outside of [kMinInputScale, kMaxInputScale]
+  kInputScaleOutlier,  // an input scale is over kMaxInputScaleRatio times its median, or as much below it
   kConflict,           // Checkpoint::conflicts()
   kRepair,             // Checkpoint::repairs()
 };
@@ -36,21 +36,21 @@ enum class HealthRule : std::uint8_t {
 // Where a count becomes a finding. The counts themselves are in the report whatever they are.
 struct HealthLimits {
   // A block rounds to scale zero when its weights are 2^18 below the largest of the matrix: none of a sound one are.
-  static constexpr double zero_scales = 0.01;
+  static constexpr double kMaxZeroScales = 0.01;
   // Pruned or padded rows are zeros by intent; more zeros than weights are not.
-  static constexpr double zero_codes = 0.5;
+  static constexpr double kMaxZeroCodes = 0.5;
   // Only the few blocks within 4 % of the largest weight get 448, unless scale2 is too small and clips.
-  static constexpr double saturated_scales = 0.1;
+  static constexpr double kMaxSaturatedScales = 0.1;
   // Below 2^-6 a scale loses its mantissa. It takes blocks 2^14 below the largest one, or a folded scale2.
-  static constexpr double subnormal_scales = 0.1;
+  static constexpr double kMaxSubnormalScales = 0.1;
   // So many blocks must be concerned: one block of a tiny matrix always is the largest.
-  static constexpr std::uint64_t least_blocks = 64;
+  static constexpr std::uint64_t kMinBlocks = 64;
   // Engines that give fused matrices one scale2 lose a whole binary step of precision from here on.
-  static constexpr double scale2_ratio = 2;
+  static constexpr double kMaxScale2Ratio = 2;
   // amax / 2688 (or / 448) of activations between 2^-19 and 2^21.
-  static constexpr float input_scale_min = 0x1p-30F;
-  static constexpr float input_scale_max = 0x1p10F;
-  static constexpr float input_scale_outlier = 1000;
+  static constexpr float kMinInputScale = 0x1p-30F;
+  static constexpr float kMaxInputScale = 0x1p10F;
+  static constexpr float kMaxInputScaleRatio = 1000;
 };
 
 struct HealthFinding {

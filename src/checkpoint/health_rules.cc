@@ -84,8 +84,9 @@ class Judge {
       find(HealthRule::kConflict, conflict.name, conflict.message);
     for (const Finding& repair : checkpoint_.repairs()) find(HealthRule::kRepair, repair.name, repair.message);
     // Rules worst first; inside a rule what concerns most, then the order of the files.
-    std::stable_sort(ranked_.begin(), ranked_.end(), [](const Ranked& a, const Ranked& b) {
-      return a.finding.rule != b.finding.rule ? a.finding.rule < b.finding.rule : a.extent > b.extent;
+    std::sort(ranked_.begin(), ranked_.end(), [](const Ranked& x, const Ranked& y) {
+      if (x.finding.rule != y.finding.rule) return x.finding.rule < y.finding.rule;
+      return x.extent != y.extent ? x.extent > y.extent : x.order < y.order;
     });
     for (Ranked& ranked : ranked_) report_.findings.push_back(std::move(ranked.finding));
     return std::move(report_);
@@ -94,11 +95,12 @@ class Judge {
  private:
   struct Ranked {
     HealthFinding finding;
-    double extent = 0;
+    double extent = 0;      // larger is worse
+    std::size_t order = 0;  // in which they were found
   };
 
   void find(HealthRule rule, std::string_view name, std::string message, double extent = 0) {
-    ranked_.push_back({{rule, std::string(name), std::move(message)}, extent});
+    ranked_.push_back({{rule, std::string(name), std::move(message)}, extent, ranked_.size()});
   }
 
   std::size_t index_of(const StoredTensor& tensor) const {
@@ -181,18 +183,18 @@ class Judge {
       std::string_view why;
     };
     const std::array<Share, 4> shares{{
-        {HealthRule::kZeroScales, scales.num_zero, HealthLimits::zero_scales, "block scales are zero",
+        {HealthRule::kZeroScales, scales.num_zero, HealthLimits::kMaxZeroScales, "block scales are zero",
          "small weights were lost: scale2 is too large, or was folded into the block scales"},
-        {HealthRule::kZeroCodes, codes.num_zero, HealthLimits::zero_codes, "blocks have only zero codes",
+        {HealthRule::kZeroCodes, codes.num_zero, HealthLimits::kMaxZeroCodes, "blocks have only zero codes",
          "the larger part of the weight is zero"},
-        {HealthRule::kSaturatedScales, scales.num_saturated, HealthLimits::saturated_scales, "block scales are 448",
+        {HealthRule::kSaturatedScales, scales.num_saturated, HealthLimits::kMaxSaturatedScales, "block scales are 448",
          "large weights may be clipped: scale2 is too small"},
-        {HealthRule::kSubnormalScales, scales.num_subnormal, HealthLimits::subnormal_scales,
+        {HealthRule::kSubnormalScales, scales.num_subnormal, HealthLimits::kMaxSubnormalScales,
          "block scales are subnormal",
          "they hold fewer than 3 bits of mantissa: scale2 is too large, or was folded into the block scales"},
     }};
     for (const Share& share : shares) {
-      if (share.count < HealthLimits::least_blocks || !exceeds(share.count, blocks, share.limit)) continue;
+      if (share.count < HealthLimits::kMinBlocks || !exceeds(share.count, blocks, share.limit)) continue;
       const StoredTensor& tensor = share.rule == HealthRule::kZeroCodes ? *weight.data : *weight.block_scales;
       find(
           share.rule, tensor.name,
@@ -274,7 +276,7 @@ class Judge {
         widest = ratio;
         widest_name = group.name;
       }
-      if (ratio > HealthLimits::scale2_ratio) {
+      if (ratio > HealthLimits::kMaxScale2Ratio) {
         find(HealthRule::kScale2Ratio, group.name,
              fmt::format("second-level scales differ by {:.3g}x; engines that take one for all of them are wrong here",
                          ratio),
@@ -334,12 +336,12 @@ class Judge {
     for (std::size_t i = 0; i < weight.input_scale.size(); ++i) {
       const float scale = weight.input_scale[i];
       const std::string which = weight.input_scale.size() > 1 ? fmt::format(" (expert {})", i) : "";
-      if (scale < HealthLimits::input_scale_min || scale > HealthLimits::input_scale_max) {
+      if (scale < HealthLimits::kMinInputScale || scale > HealthLimits::kMaxInputScale) {
         return find(HealthRule::kInputScaleRange, name,
                     fmt::format("multiplier {}{} is outside of [2^-30, 2^10]; calibrate again", scale, which));
       }
       const double ratio = static_cast<double>(scale) / static_cast<double>(median);
-      const double limit = HealthLimits::input_scale_outlier;
+      const double limit = HealthLimits::kMaxInputScaleRatio;
       if (peers.size() >= kLeastPeers && (ratio > limit || ratio * limit < 1)) {
         return find(
             HealthRule::kInputScaleOutlier, name,

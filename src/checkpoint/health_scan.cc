@@ -54,6 +54,7 @@ bool scan_sound_block_scales(const std::byte* at, std::size_t num_vectors, ScanC
   Bytes16 zero{};
   Bytes16 saturated{};
   Bytes16 bad{};
+#pragma GCC unroll 4
   for (std::size_t i = 0; i < num_vectors; ++i) {
     const auto v = load<Bytes16>(at + i * sizeof(Bytes16));
     bad |= v | (v + 1);  // bit 7: from 0x7F on
@@ -74,6 +75,7 @@ bool scan_sound_block_scales(const std::byte* at, std::size_t num_vectors, ScanC
 std::uint64_t count_zero_blocks(const std::byte* at, std::size_t num_steps, bool blocks_of_16) {
   constexpr std::int32_t kMagnitudes = 0x77777777;  // without the sign bits of eight codes
   Halves4 zero{};
+#pragma GCC unroll 4
   for (std::size_t i = 0; i < num_steps; ++i) {
     const auto a = load<Halves4>(at + i * 2 * sizeof(Halves4));
     const auto b = load<Halves4>(at + (i * 2 + 1) * sizeof(Halves4));
@@ -105,6 +107,7 @@ Survey survey(std::span<const std::byte> bytes, const FloatFormat<Word>& format)
   Vector bad{};
   Vector any{};
   const std::size_t num_vectors = bytes.size() / sizeof(Vector);
+#pragma GCC unroll 4
   for (std::size_t i = 0; i < num_vectors; ++i) {
     const auto v = load<Vector>(bytes.data() + i * sizeof(Vector));
     bad |= reinterpret_cast<Vector>((v & format.exponent) == format.exponent);

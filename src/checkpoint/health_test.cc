@@ -263,6 +263,32 @@ TEST(Health, RatioOfFusedSecondLevelScales) {
   EXPECT_THAT(rules_of(attention.check().findings), ElementsAre(HealthRule::kScale2Ratio));
 }
 
+TEST(Health, RatioOfTheHalvesOfStackedExperts) {
+  Model model;
+  const std::string prefix = "model.layers.0.mlp.experts.w13_";
+  model.add(prefix + "weight", "U8", {2, 4, 16}, Bytes(128, 0x21));
+  model.add(prefix + "weight_scale", "F8_E4M3", {2, 4, 2}, Bytes(16, 0x38));
+  model.add(prefix + "weight_scale_2", "F32", {2, 2}, std::vector<float>{1, 1, 8, 2});  // experts differ by right
+  model.add(prefix + "input_scale", "F32", {2}, std::vector<float>{1, 1});
+  const HealthReport report = model.check();
+  ASSERT_THAT(rules_of(report.findings), ElementsAre(HealthRule::kScale2Ratio));
+  EXPECT_THAT(report.findings[0].message, HasSubstr("differ by 4x"));
+}
+
+TEST(Health, TheWorstOfARuleComesFirst) {
+  Model model;
+  for (const int layer : {0, 1, 2}) {
+    Weight weight{.rows = 4};
+    std::fill_n(weight.scales.begin(), layer == 1 ? 5 : 2, std::uint8_t{0x7F});
+    weight.add_to(model, fmt::format("model.layers.{}.mlp.down_proj", layer));
+  }
+  const HealthReport report = model.check();
+  ASSERT_EQ(report.findings.size(), 3U);
+  EXPECT_THAT(report.findings[0].name, HasSubstr("layers.1."));
+  EXPECT_THAT(report.findings[1].name, HasSubstr("layers.0."));
+  EXPECT_THAT(report.findings[2].name, HasSubstr("layers.2."));
+}
+
 std::vector<HealthRule> rules_of_input_scales(const std::vector<float>& of_layers) {
   Model model;
   for (std::size_t i = 0; i < of_layers.size(); ++i) {
@@ -353,6 +379,8 @@ TEST(Health, ProgressGrowsToAllBytes) {
   EXPECT_GT(done.size(), 3U);
   EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
   EXPECT_EQ(done.back(), 2048U * 16384 / 16 * 9);
+  EXPECT_GT(done[0], 0U);
+  EXPECT_LT(done[0], done.back());
 }
 
 TEST(Health, AFileThatShrankIsAnError) {

@@ -21,7 +21,9 @@ std::string_view canonical_module_name(std::string_view name) {
 }
 
 void ModuleMatcher::add_name(std::string_view name, std::uint32_t value, bool covers_children) {
-  names_.emplace(std::string(canonical_module_name(name)), value);
+  const std::string_view canonical = canonical_module_name(name);
+  names_.emplace(std::string(canonical), value);
+  name_lengths_.set(canonical.size() % name_lengths_.size());
   names_cover_children_ |= covers_children;
 }
 
@@ -59,7 +61,9 @@ std::optional<std::uint32_t> ModuleMatcher::match(std::string_view module, Modul
   const std::string_view canonical = canonical_module_name(module);
   if (!names_.empty()) {
     for (std::string_view name = canonical; !name.empty();) {
-      if (auto it = names_.find(name); it != names_.end()) return it->second;
+      if (name_lengths_.test(name.size() % name_lengths_.size())) {
+        if (auto it = names_.find(name); it != names_.end()) return it->second;
+      }
       const std::size_t dot = name.rfind('.');
       if (!names_cover_children_ || dot == std::string_view::npos) break;
       name = name.substr(0, dot);

@@ -4,6 +4,7 @@
 
 #include <re2/re2.h>
 
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -53,6 +54,7 @@ class ModuleMatcher {
   };
   std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> names_;  // canonical names
   bool names_cover_children_ = false;
+  std::bitset<256> name_lengths_;  // of names_, modulo its size: most names are told apart by it
   std::vector<std::pair<std::string, std::uint32_t>> globs_;
   std::vector<std::pair<std::unique_ptr<re2::RE2>, std::uint32_t>> regexes_;
   std::vector<std::pair<ModuleClass, std::uint32_t>> classes_;

@@ -1,6 +1,7 @@
 // Which safetensors files make up a model, opened and read.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,11 +26,23 @@ struct Shard {
   SafetensorsHeader header;
 };
 
+// Stands for a set of distinct names: equal sums of seeded 64-bit hashes mean equal sets but for a chance of 2^-64.
+struct NameSum {
+  std::uint64_t sum = 0;
+  std::uint64_t count = 0;
+  void add(std::uint64_t hash) {
+    sum += hash;
+    ++count;
+  }
+  friend bool operator==(const NameSum&, const NameSum&) = default;
+};
+
 struct ShardSet {
   std::vector<Shard> shards;
   std::optional<ShardIndex> index;
   std::string index_label;
-  std::vector<Finding> ignored;  // *.safetensors files that do not belong to it
+  std::vector<NameSum> index_sums;  // [index->shards]
+  std::vector<Finding> ignored;     // *.safetensors files that do not belong to it
 };
 
 // By the index; without one model.safetensors; without that all *.safetensors.

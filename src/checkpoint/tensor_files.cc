@@ -32,6 +32,8 @@ struct TensorFiles::State {
   Status take(ShardSet set, const ModelRoot& root);
   Status collect_tensors();
   [[nodiscard]] Error twin_error(const StoredTensor& tensor, const StoredTensor& twin) const;
+  [[nodiscard]] bool names_agree(const std::vector<NameSum>& index_sums) const;
+  void check_total_size(const ShardIndex& index);
   Status compare_with_index(const ShardSet& set, const ShardIndex& index);
   Status map_files();
   void prefetch(const std::vector<std::uint64_t>& hashes, std::size_t at) const;
@@ -43,9 +45,20 @@ Status TensorFiles::State::take(ShardSet set, const ModelRoot& root) {
   shards = std::move(set.shards);
   ignored = std::move(set.ignored);
   for (const Shard& shard : shards) files.push_back({root.path() / shard.name, shard.file->num_bytes()});
+  const bool agree = set.index && names_agree(set.index_sums);
   NVFP4_RETURN_IF_ERROR(collect_tensors());
-  if (set.index) NVFP4_RETURN_IF_ERROR(compare_with_index(set, *set.index));
+  if (set.index && !agree) NVFP4_RETURN_IF_ERROR(compare_with_index(set, *set.index));
+  if (set.index) check_total_size(*set.index);
   return {};
+}
+
+bool TensorFiles::State::names_agree(const std::vector<NameSum>& index_sums) const {
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    NameSum sum;
+    for (const std::uint64_t hash : shards[i].header.name_hashes) sum.add(hash);
+    if (sum != index_sums[i]) return false;
+  }
+  return true;
 }
 
 Error TensorFiles::State::twin_error(const StoredTensor& tensor, const StoredTensor& twin) const {
@@ -108,19 +121,22 @@ Status TensorFiles::State::compare_with_index(const ShardSet& set, const ShardIn
     if (named[tensor_idx]) return Error{ErrorCode::kMalformed, where(), "the index has this name twice"};
     named[tensor_idx] = true;
   }
-  std::uint64_t total_bytes = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    total_bytes += tensors[i].num_bytes();
     if (named[i]) continue;
     conflicts.push_back({std::string(tensors[i].name),
                          fmt::format("in {}, but not in {}: kept", shards[tensors[i].file_idx].name, kIndexFileName)});
   }
+  return {};
+}
+
+void TensorFiles::State::check_total_size(const ShardIndex& index) {
+  std::uint64_t total_bytes = 0;
+  for (const StoredTensor& tensor : tensors) total_bytes += tensor.num_bytes();
   if (index.total_size && *index.total_size != static_cast<double>(total_bytes)) {
     conflicts.push_back(
         {"metadata.total_size", fmt::format("{} says {:.0f} bytes, the tensors have {}: the tensors were believed",
                                             kIndexFileName, *index.total_size, total_bytes)});
   }
-  return {};
 }
 
 Status TensorFiles::State::map_files() {
