@@ -26,11 +26,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const std::size_t nul = text.find('\0');
   const auto config = parse(text.substr(0, nul), "config.json");
-  const auto hf_quant_config = nul == std::string_view::npos ? std::nullopt : parse(text.substr(nul + 1), "hf_quant_config.json");
+  const auto hf_quant_config =
+      nul == std::string_view::npos ? std::nullopt : parse(text.substr(nul + 1), "hf_quant_config.json");
   auto map = nvfp4::checkpoint::read_quantization_config(hf_quant_config, config);
   if (!map) return 0;
-  for (std::string_view module : {"lm_head", "model.embed_tokens", "model.layers.3.self_attn.q_proj", "model.language_model.layers.0.mlp.experts.17.up_proj",
-                                  "backbone.layers.1.mixer.in_proj", "model.", ""}) {
+  for (std::string_view module :
+       {"lm_head", "model.embed_tokens", "model.layers.3.self_attn.q_proj",
+        "model.language_model.layers.0.mlp.experts.17.up_proj", "backbone.layers.1.mixer.in_proj", "model.", ""}) {
     (void)map->resolve(module, ModuleClass::kLinear);
     (void)map->resolve(module, ModuleClass::kEmbedding);
   }

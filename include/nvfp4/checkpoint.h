@@ -53,14 +53,14 @@ class Checkpoint {
   Checkpoint& operator=(Checkpoint&&) noexcept;
   ~Checkpoint();
 
-  [[nodiscard]] const std::string& producer() const;      // "modelopt 0.44.0", "compressed-tensors 0.13.0", "unquantized"
+  [[nodiscard]] const std::string& producer() const;  // "modelopt 0.44.0", "compressed-tensors 0.13.0", "unquantized"
   [[nodiscard]] const std::string& architecture() const;  // config.json architectures[0], else model_type
   [[nodiscard]] const std::string& config_json() const;   // config.json, with Python's bare NaN/Infinity made strings
   [[nodiscard]] const std::string& kv_cache_scheme() const;  // "fp8", "nvfp4", ... as declared; empty: none
 
   [[nodiscard]] std::span<const SourceFile> files() const;
-  [[nodiscard]] std::span<const StoredTensor> stored_tensors() const;   // every tensor of every file
-  [[nodiscard]] std::span<const DescribedTensor> weights() const;       // in the order of the files
+  [[nodiscard]] std::span<const StoredTensor> stored_tensors() const;  // every tensor of every file
+  [[nodiscard]] std::span<const DescribedTensor> weights() const;      // in the order of the files
   [[nodiscard]] std::span<const KvScale> kv_scales() const;
   [[nodiscard]] std::span<const Finding> conflicts() const;  // config against tensors; the tensors were believed
   [[nodiscard]] std::span<const Finding> repairs() const;    // scales replaced by a stated rule (docs/checkpoints.md)

@@ -35,16 +35,31 @@ class [[nodiscard]] Result {
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
 
-  [[nodiscard]] T& value() & { assert(ok()); return *std::get_if<0>(&state_); }
-  [[nodiscard]] const T& value() const& { assert(ok()); return *std::get_if<0>(&state_); }
-  [[nodiscard]] T&& value() && { assert(ok()); return std::move(*std::get_if<0>(&state_)); }
+  [[nodiscard]] T& value() & {
+    assert(ok());
+    return *std::get_if<0>(&state_);
+  }
+  [[nodiscard]] const T& value() const& {
+    assert(ok());
+    return *std::get_if<0>(&state_);
+  }
+  [[nodiscard]] T&& value() && {
+    assert(ok());
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  [[nodiscard]] const Error& error() const& { assert(!ok()); return *std::get_if<1>(&state_); }
-  [[nodiscard]] Error&& error() && { assert(!ok()); return std::move(*std::get_if<1>(&state_)); }
+  [[nodiscard]] const Error& error() const& {
+    assert(!ok());
+    return *std::get_if<1>(&state_);
+  }
+  [[nodiscard]] Error&& error() && {
+    assert(!ok());
+    return std::move(*std::get_if<1>(&state_));
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -58,8 +73,14 @@ class [[nodiscard]] Status {
 
   [[nodiscard]] bool ok() const { return !failed_; }
   explicit operator bool() const { return ok(); }
-  [[nodiscard]] const Error& error() const& { assert(failed_); return error_; }
-  [[nodiscard]] Error&& error() && { assert(failed_); return std::move(error_); }
+  [[nodiscard]] const Error& error() const& {
+    assert(failed_);
+    return error_;
+  }
+  [[nodiscard]] Error&& error() && {
+    assert(failed_);
+    return std::move(error_);
+  }
 
  private:
   bool failed_ = false;
@@ -69,9 +90,9 @@ class [[nodiscard]] Status {
 }  // namespace nvfp4
 
 // Leaves the calling function with the Error of `expr` (a Status or Result), if it has one.
-#define NVFP4_RETURN_IF_ERROR(expr)                            \
-  do {                                                         \
-    if (auto nvfp4_status = (expr); !nvfp4_status.ok()) {      \
-      return std::move(nvfp4_status).error();                  \
-    }                                                          \
+#define NVFP4_RETURN_IF_ERROR(expr)                       \
+  do {                                                    \
+    if (auto nvfp4_status = (expr); !nvfp4_status.ok()) { \
+      return std::move(nvfp4_status).error();             \
+    }                                                     \
   } while (false)

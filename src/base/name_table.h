@@ -5,7 +5,8 @@
 #include <cstring>
 #include <limits>
 #include <string_view>
-#include <vector>
+
+#include "base/large_pages.h"
 
 namespace nvfp4 {
 
@@ -100,7 +101,7 @@ class NameTable {
     }
   }
 
-  std::vector<Slot> slots_;
+  LargeVector<Slot> slots_;
   std::size_t mask_ = 0;
 };
 

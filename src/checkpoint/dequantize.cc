@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -58,9 +60,12 @@ float plain_element(DType dtype, std::span<const std::uint8_t> bytes, std::uint6
   }
 }
 
+// The types that plain_element() knows.
 bool plain_is_readable(DType dtype) {
-  return bits_per_element(dtype) >= 8 && dtype != DType::kC64 && dtype != DType::kF8E5M2 && dtype != DType::kF8E8M0 &&
-         dtype != DType::kF8E4M3;
+  constexpr std::array kReadable{DType::kF32, DType::kBF16, DType::kF16, DType::kF64, DType::kI64,
+                                 DType::kU64, DType::kI32,  DType::kU32, DType::kI16, DType::kU16,
+                                 DType::kI8,  DType::kBool, DType::kU8};
+  return std::find(kReadable.begin(), kReadable.end(), dtype) != kReadable.end();
 }
 
 // The stored second-level scale of a row that counts through all experts.

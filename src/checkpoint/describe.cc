@@ -13,6 +13,7 @@
 #include "checkpoint/scale_values.h"
 #include "checkpoint/stored_weight.h"
 #include "checkpoint/tensor_role.h"
+#include "checkpoint/weight_scale.h"
 
 namespace nvfp4::checkpoint {
 namespace {
@@ -31,10 +32,8 @@ class Describer {
     out_.conflicts = map_.conflicts;
     NVFP4_RETURN_IF_ERROR(describe_all());
     NVFP4_RETURN_IF_ERROR(out_.scale_values.read(files_));
-    NVFP4_RETURN_IF_ERROR(set_weight_scales());
+    NVFP4_RETURN_IF_ERROR(settle_weights());
     NVFP4_RETURN_IF_ERROR(set_kv_scales());
-    NVFP4_RETURN_IF_ERROR(set_activations(files_, map_, out_));
-    NVFP4_RETURN_IF_ERROR(check_against_config());
     NVFP4_RETURN_IF_ERROR(list_leftovers());
     return std::move(out_);
   }
@@ -137,49 +136,31 @@ class Describer {
     return {};
   }
 
-  Status set_weight_scales() {
-    for (DescribedTensor& weight : out_.weights) {
-      if (weight.is_quantized()) NVFP4_RETURN_IF_ERROR(set_weight_scale(weight));
+  // Scales, then activations, for weights in any order: nothing here depends on another weight but the policy's groups.
+  Status settle_weights() {
+    const ActivationPolicy policy(files_, map_, out_.scale_values, out_.weights);
+    const std::size_t num_ranges = out_.weights.size() / kRangeWeights + 1;
+    std::vector<DescriptionPart> parts(num_ranges);
+    std::vector<Status> statuses(num_ranges);
+    parallel_ranges(num_ranges, num_threads(), [&](std::size_t first, std::size_t last) {
+      for (std::size_t range = first; range < last; ++range) {
+        const std::size_t end = std::min(out_.weights.size(), (range + 1) * kRangeWeights);
+        for (std::size_t i = range * kRangeWeights; i < end && statuses[range].ok(); ++i) {
+          statuses[range] = settle_weight(policy, out_.weights[i], parts[range]);
+        }
+      }
+    });
+    for (std::size_t range = 0; range < num_ranges; ++range) {
+      NVFP4_RETURN_IF_ERROR(std::move(statuses[range]));
+      out_.append(std::move(parts[range]));
     }
     return {};
   }
 
-  Status set_weight_scale(DescribedTensor& weight) {
-    const std::uint64_t experts = weight.num_experts();
-    std::span<const float> stored;
-    if (weight.scale2_tensor != nullptr) {
-      stored = out_.scale_values.of(*weight.scale2_tensor);
-      if (stored.empty() || (stored.size() != 1 && stored.size() % experts != 0)) {
-        return Error{ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
-                     fmt::format("{} values for {} experts", stored.size(), experts)};
-      }
-    }
-    auto rows = shard_rows(files_, weight, stored.size() > 1 ? stored.size() / experts : 1, model_, out_.arena);
-    if (!rows) return std::move(rows).error();
-    weight.shard_rows = *rows;
-    if (weight.scale2_tensor == nullptr) return {};
-    if (stored.size() == 1 && experts > 1) {  // one for all experts is handed out once per expert
-      const std::span<float> repeated = out_.arena.allocate<float>(experts);
-      std::fill(repeated.begin(), repeated.end(), stored[0]);
-      stored = repeated;
-    }
-    const std::span<float> multipliers = out_.arena.allocate<float>(stored.size());
-    for (std::size_t i = 0; i < stored.size(); ++i) {
-      const Scale2Verdict verdict = judge_scale2(stored[i], weight.convention);
-      if (!verdict.problem.empty()) {
-        return Error{
-            ErrorCode::kMalformed, where(files_, *weight.scale2_tensor),
-            fmt::format("value {} {}; the weight cannot be reconstructed, export it again", i, verdict.problem)};
-      }
-      if (verdict.repaired) {
-        out_.repairs.push_back({std::string(weight.scale2_tensor->name),
-                                fmt::format("{} stands for an all-zero weight: it reads as zeros", stored[i])});
-      }
-      multipliers[i] = verdict.multiplier;
-    }
-    weight.stored_scale2 = stored;
-    weight.scale2 = multipliers;
-    return {};
+  Status settle_weight(const ActivationPolicy& policy, DescribedTensor& weight, DescriptionPart& out) const {
+    if (weight.is_quantized()) NVFP4_RETURN_IF_ERROR(set_weight_scale(files_, model_, out_.scale_values, weight, out));
+    NVFP4_RETURN_IF_ERROR(check_against_config(weight));
+    return policy.decide(weight, out);
   }
 
   Status set_kv_scales() {
@@ -200,21 +181,15 @@ class Describer {
   }
 
   // What config.json says about shapes that no reading of the tensors can turn into another.
-  Status check_against_config() {
-    for (const DescribedTensor& weight : out_.weights) {
-      if (weight.shape.size() != 2) continue;
-      const std::string_view module = std::string_view(weight.name).substr(0, weight.name.rfind('.'));
-      const bool embedding = module.ends_with("embed_tokens") || module == "lm_head" || module.ends_with(".lm_head");
-      if (!embedding) continue;
-      const bool wrong_k = model_.hidden_size != 0 && weight.shape[1] != model_.hidden_size;
-      const bool wrong_n = model_.vocab_size != 0 && weight.shape[0] < model_.vocab_size;  // rows may be padded
-      if (wrong_k || wrong_n) {
-        return Error{ErrorCode::kContradiction, where(files_, *weight.data),
-                     fmt::format("shape [{}, {}], but config.json has vocab_size = {} and hidden_size = {}",
-                                 weight.shape[0], weight.shape[1], model_.vocab_size, model_.hidden_size)};
-      }
-    }
-    return {};
+  Status check_against_config(const DescribedTensor& weight) const {
+    const bool embedding = weight.name.ends_with("embed_tokens.weight") || weight.name.ends_with("lm_head.weight");
+    if (!embedding || weight.shape.size() != 2) return {};
+    const bool wrong_k = model_.hidden_size != 0 && weight.shape[1] != model_.hidden_size;
+    const bool wrong_n = model_.vocab_size != 0 && weight.shape[0] < model_.vocab_size;  // rows may be padded
+    if (!wrong_k && !wrong_n) return {};
+    return Error{ErrorCode::kContradiction, where(files_, *weight.data),
+                 fmt::format("shape [{}, {}], but config.json has vocab_size = {} and hidden_size = {}",
+                             weight.shape[0], weight.shape[1], model_.vocab_size, model_.hidden_size)};
   }
 
   // Companions that no described weight uses: of a plain weight, or of a weight that is not there.

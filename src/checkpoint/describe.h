@@ -5,7 +5,8 @@
 
 #include <vector>
 
-#include "base/arena.h"
+#include "base/large_pages.h"
+#include "checkpoint/description_part.h"
 #include "checkpoint/model_config.h"
 #include "checkpoint/quantization_map.h"
 #include "checkpoint/scale_values.h"
@@ -16,18 +17,12 @@
 
 namespace nvfp4::checkpoint {
 
-struct Description {
-  // What the views of weights point into, beside the headers of the files.
-  Arena arena;
-  ScaleValues scale_values;
-
+struct Description : DescriptionPart {
   explicit Description(const TensorFiles& files) : scale_values(files) {}
 
-  std::vector<DescribedTensor> weights;  // in the order of the files
+  ScaleValues scale_values;              // views of weights point into it too
+  LargeVector<DescribedTensor> weights;  // in the order of the files
   std::vector<KvScale> kv_scales;
-  std::vector<Finding> conflicts;
-  std::vector<Finding> repairs;
-  std::vector<Finding> ignored;
 };
 
 // `files` and `map` must outlive the result, which points into them.

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <memory>
 #include <new>
 #include <span>
 #include <string_view>
+
+#include "base/large_pages.h"
 
 namespace nvfp4::checkpoint {
 
@@ -16,13 +17,19 @@ class JsonText {
   static constexpr std::size_t kPaddingBytes = 64;
 
   JsonText() = default;
+  // Not to be copied: names and shapes point into the one text and what lives beside it.
+  JsonText(JsonText&&) noexcept = default;
+  JsonText& operator=(JsonText&&) noexcept = default;
   // Room for `num_bytes`, to be filled through bytes(). Test valid(): there may not be enough memory.
-  explicit JsonText(std::size_t num_bytes)
-      : data_(new(std::nothrow) char[num_bytes + kPaddingBytes]), num_bytes_(num_bytes) {
+  JsonText(std::size_t num_bytes, LargePagePool& pool)
+      : data_(num_bytes >= kMinPoolBytes ? pool.allocate(num_bytes + kPaddingBytes) : heap(num_bytes)),
+        num_bytes_(num_bytes) {
     if (data_ != nullptr) std::fill_n(data_.get() + num_bytes, kPaddingBytes, '\0');
   }
-  explicit JsonText(std::string_view text) : JsonText(text.size()) {
-    if (data_ != nullptr && !text.empty()) std::memcpy(data_.get(), text.data(), text.size());
+  explicit JsonText(std::string_view text) : data_(heap(text.size())), num_bytes_(text.size()) {
+    if (data_ == nullptr) return;
+    std::copy(text.begin(), text.end(), data_.get());
+    std::fill_n(data_.get() + num_bytes_, kPaddingBytes, '\0');
   }
 
   [[nodiscard]] bool valid() const { return data_ != nullptr; }
@@ -30,7 +37,12 @@ class JsonText {
   [[nodiscard]] std::span<std::byte> bytes() { return {reinterpret_cast<std::byte*>(data_.get()), num_bytes_}; }
 
  private:
-  std::unique_ptr<char[]> data_;
+  static constexpr std::size_t kMinPoolBytes = 64 << 10;
+  static std::shared_ptr<char> heap(std::size_t num_bytes) {
+    return {new (std::nothrow) char[num_bytes + kPaddingBytes], std::default_delete<char[]>()};
+  }
+
+  std::shared_ptr<char> data_;
   std::size_t num_bytes_ = 0;
 };
 

@@ -312,8 +312,8 @@ void sort_by_range(SafetensorsHeader& header) {
     tensors.push_back(header.tensors[i]);
     hashes.push_back(header.name_hashes[i]);
   }
-  header.tensors = std::move(tensors);
-  header.name_hashes = std::move(hashes);
+  std::copy(tensors.begin(), tensors.end(), header.tensors.begin());
+  std::copy(hashes.begin(), hashes.end(), header.name_hashes.begin());
 }
 
 Error tensor_error(std::string_view label, const StoredTensor& tensor, std::string_view field, std::string message) {
@@ -435,6 +435,7 @@ struct SafetensorsParser::State {
   explicit State(NameHasher name_hasher) : hasher(name_hasher) {}
   json::parser parser;
   NameHasher hasher;
+  LargePagePool pool;  // for the texts of headers
 };
 
 SafetensorsParser::SafetensorsParser(NameHasher hasher) : state_(std::make_unique<State>(hasher)) {}
@@ -447,7 +448,7 @@ Result<SafetensorsHeader> SafetensorsParser::read(const File& file) {
   NVFP4_RETURN_IF_ERROR(file.read_at(0, std::as_writable_bytes(std::span(start).first(num_start))));
   const auto num_bytes = header_length(file.label(), {start.data(), num_start}, file.num_bytes());
   if (!num_bytes) return num_bytes.error();
-  JsonText text(*num_bytes);
+  JsonText text(*num_bytes, state_->pool);
   if (!text.valid()) return no_memory(file.label(), *num_bytes);
   NVFP4_RETURN_IF_ERROR(file.read_at(kLengthBytes, text.bytes()));
   return parse_header(file.label(), std::move(text), file.num_bytes());
@@ -469,12 +470,11 @@ Result<SafetensorsHeader> SafetensorsParser::parse_header(std::string_view label
   SafetensorsHeader header;
   header.text = std::move(text);
   const std::string_view json_text = header.text.view();
-  // Each tensor has two brackets and 18 characters at least, each dimension two: neither vector grows while it is
-  // filled.
-  const auto num_brackets = count_char(json_text, '[');
-  const std::size_t max_tensors = std::min(num_brackets / 2, json_text.size() / 18) + 1;
-  header.tensors.reserve(max_tensors);
-  header.name_hashes.reserve(max_tensors);
+  // Each tensor has two brackets and 18 characters at least, each dimension two: no array grows while it is filled.
+  const std::size_t max_tensors = std::min(count_char(json_text, '[') / 2, json_text.size() / 18) + 1;
+  header.tensors = PoolArray<StoredTensor>(max_tensors, state_->pool);
+  header.name_hashes = PoolArray<std::uint64_t>(max_tensors, state_->pool);
+  if (!header.tensors.valid() || !header.name_hashes.valid()) return no_memory(label, json_text.size());
   header.dims.reserve(json_text.size() / 2 + 1);
 
   HeaderWalk walk(header, state_->hasher);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/large_pages.h"
 #include "base/name_table.h"
 #include "checkpoint/json_text.h"
 #include "nvfp4/result.h"
@@ -20,9 +21,9 @@
 namespace nvfp4::checkpoint {
 
 struct SafetensorsHeader {
-  std::vector<StoredTensor> tensors;       // in the order of their bytes; file_idx is 0
-  std::vector<std::uint64_t> name_hashes;  // [tensors]
-  std::uint64_t num_tensor_bytes = 0;      // of all tensors together
+  PoolArray<StoredTensor> tensors;       // in the order of their bytes; file_idx is 0
+  PoolArray<std::uint64_t> name_hashes;  // [tensors]
+  std::uint64_t num_tensor_bytes = 0;    // of all tensors together
 
   // What names and shapes point into.
   JsonText text;

@@ -215,7 +215,8 @@ Result<ShardIndex> read_shard_index(const File& file) {
         ErrorCode::kMalformed, file.label(),
         fmt::format("has {} bytes, more than the {} that an index may have", file.num_bytes(), ShardIndex::kMaxBytes)};
   }
-  JsonText text(file.num_bytes());
+  LargePagePool pool;
+  JsonText text(file.num_bytes(), pool);
   if (!text.valid()) return Error{ErrorCode::kIo, file.label(), "no memory for the index"};
   NVFP4_RETURN_IF_ERROR(file.read_at(0, text.bytes()));
   return parse_shard_index(file.label(), std::move(text));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/large_pages.h"
 #include "checkpoint/json_text.h"
 #include "nvfp4/result.h"
 
@@ -21,7 +22,7 @@ struct ShardIndex {
     std::string_view tensor;
     std::uint32_t shard_idx = 0;  // into shards
   };
-  std::vector<Entry> entries;        // in the order of the file
+  LargeVector<Entry> entries;        // in the order of the file
   std::vector<std::string> shards;   // relative paths without "..", in name order
   std::optional<double> total_size;  // metadata.total_size: bytes of all tensors together
 

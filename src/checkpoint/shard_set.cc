@@ -77,6 +77,7 @@ class HeaderReaders {
 // Takes the files called `names` out of `read`; those that were not read yet are read now.
 Status take_shards(const ModelRoot& root, const NameHasher& hasher, const std::vector<std::string>& names,
                    std::vector<HeaderReaders::File>& read, ShardSet& set) {
+  set.shards.reserve(names.size());
   for (const std::string& name : names) {
     const auto same = [&](const HeaderReaders::File& file) { return file.shard.name == name; };
     auto it = std::find_if(read.begin(), read.end(), same);

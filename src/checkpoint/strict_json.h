@@ -19,7 +19,9 @@ class StrictJson {
  public:
   // Strings with escapes are resolved into `unescaped`, all others are views of `text`. Both must outlive their users.
   StrictJson(std::string_view text, std::deque<std::string>& unescaped)
-      : end_(text.data() + text.size()), unescaped_(unescaped) {}
+      : end_(text.data() + text.size()),
+        has_escapes_(text.find('\\') != std::string_view::npos),
+        unescaped_(unescaped) {}
 
   // Arrays and objects may be nested this deep, the outermost one counted.
   static constexpr int kMaxDepth = 127;
@@ -29,7 +31,7 @@ class StrictJson {
     const auto* const quote = static_cast<const char*>(std::memchr(begin, '"', static_cast<std::size_t>(end_ - begin)));
     if (quote == nullptr) return fail("a string is not closed");
     out = {begin, static_cast<std::size_t>(quote - begin)};
-    if (std::memchr(begin, '\\', out.size()) == nullptr) return true;
+    if (!has_escapes_ || std::memchr(begin, '\\', out.size()) == nullptr) return true;
     return unescape(begin, out);
   }
   [[nodiscard]] bool string(json::value& value, std::string_view& out);
@@ -54,6 +56,7 @@ class StrictJson {
   bool check_object(json::value& value, int num_open);
 
   const char* end_;
+  bool has_escapes_;  // somewhere in the text: hardly any has
   std::deque<std::string>& unescaped_;
   std::string problem_;
 };

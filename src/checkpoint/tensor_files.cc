@@ -10,6 +10,7 @@
 
 #include "base/checked_math.h"
 #include "base/file.h"
+#include "base/large_pages.h"
 #include "base/mapped_file.h"
 #include "base/name_table.h"
 #include "checkpoint/model_root.h"
@@ -23,7 +24,7 @@ struct TensorFiles::State {
   NameHasher hasher;
   NameTable table;  // over tensors
   std::vector<SourceFile> files;
-  std::vector<StoredTensor> tensors;
+  LargeVector<StoredTensor> tensors;
   std::vector<Shard> shards;                            // [files]; their headers keep names and shapes
   std::vector<std::shared_ptr<const MappedFile>> maps;  // [files], or empty when nothing is mapped
   std::vector<Finding> conflicts;
@@ -131,7 +132,7 @@ Status TensorFiles::State::compare_with_index(const ShardSet& set, const ShardIn
 
 void TensorFiles::State::check_total_size(const ShardIndex& index) {
   std::uint64_t total_bytes = 0;
-  for (const StoredTensor& tensor : tensors) total_bytes += tensor.num_bytes();
+  for (const Shard& shard : shards) total_bytes += shard.header.num_tensor_bytes;
   if (index.total_size && *index.total_size != static_cast<double>(total_bytes)) {
     conflicts.push_back(
         {"metadata.total_size", fmt::format("{} says {:.0f} bytes, the tensors have {}: the tensors were believed",

@@ -63,7 +63,11 @@ TensorRole tensor_role(std::string_view name) {
   const std::size_t leaf_begin = dot == std::string_view::npos ? 0 : dot + 1;
   const std::string_view prefix = name.substr(0, leaf_begin);
   const std::string_view leaf = name.substr(leaf_begin);
-  if (leaf == "weight") return {Role::kData, prefix, {}};
+  // By length first: the spellings of nearly every tensor of a large file.
+  if (leaf.size() == 6 && leaf == "weight") return {Role::kData, prefix, {}};
+  if (leaf.size() == 12 && leaf == "weight_scale") return {Role::kWeightScale, prefix, {}};
+  if (leaf.size() == 14 && leaf == "weight_scale_2") return {Role::kWeightScale2, prefix, {}};
+  if (leaf.size() == 11 && leaf == "input_scale") return {Role::kInputScale, prefix, {}};
   const char last = leaf.empty() ? '\0' : leaf.back();
   if (last == 'e' || last == '2' || last == 'd' || last == 't' || last == 'x' || last == 'v') {
     for (const auto& [suffix, role] : kSuffixes) {
