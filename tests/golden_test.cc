@@ -83,8 +83,8 @@ class Golden : public testing::TestWithParam<std::tuple<std::string, LoadMode>> 
 };
 
 TEST_P(Golden, DescribesTheModel) {
-  EXPECT_EQ(checkpoint_->producer(), golden_["producer"]);
-  EXPECT_EQ(checkpoint_->architecture(), golden_["architecture"]);
+  EXPECT_EQ(checkpoint_->producer(), golden_["producer"].get<std::string>());
+  EXPECT_EQ(checkpoint_->architecture(), golden_["architecture"].get<std::string>());
   EXPECT_EQ(checkpoint_->kv_cache_scheme(),
             golden_["kv_cache_scheme"].is_null() ? "" : golden_["kv_cache_scheme"].get<std::string>());
   EXPECT_EQ(checkpoint_->weights().size(), golden_["weights"].size());
@@ -99,10 +99,10 @@ TEST_P(Golden, DescribesEveryWeight) {
     SCOPED_TRACE(entry["name"].get<std::string>());
     const DescribedTensor* w = weight(entry);
     if (w == nullptr) continue;
-    EXPECT_EQ(scheme_name(*w), entry["scheme"]);
+    EXPECT_EQ(scheme_name(*w), entry["scheme"].get<std::string>());
     EXPECT_EQ(values(w->shape), entry["shape"].get<std::vector<std::uint64_t>>());
     EXPECT_EQ(w->transposed, entry["transposed"]);
-    EXPECT_EQ(activation_name(w->activation), entry["activation"]);
+    EXPECT_EQ(activation_name(w->activation), entry["activation"].get<std::string>());
     EXPECT_EQ(values(w->input_scale), floats(entry["input_scale"]));
     if (entry.contains("scale2")) {
       std::vector<float> scale2 = floats(entry["scale2"]);

@@ -1,8 +1,10 @@
 // Bad checkpoints through the command: one line that names file, tensor or field, exit code 2, fast, little memory.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <ostream>
 #include <string>
@@ -10,6 +12,7 @@
 
 #include "support/checkpoint_builder.h"
 #include "support/run_command.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4 {
 namespace {

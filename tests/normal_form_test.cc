@@ -10,6 +10,7 @@
 
 #include "nvfp4/checkpoint.h"
 #include "support/checkpoint_builder.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4 {
 namespace {
@@ -29,7 +30,6 @@ using testing::IsEmpty;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr std::string_view kConfig = R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama"})";
 
 std::string modelopt(std::string_view body) {
   return fmt::format(R"({{"producer": {{"name": "modelopt", "version": "0.44.0"}}, "quantization": {{{}}}}})", body);

@@ -1,7 +1,7 @@
 // Quantises matrices to NVFP4 as the two producers do, byte for byte: codes, block scales and second-level scale.
 //
-//   auto quantized = nvfp4::quantize_weight({values, rows, cols, nvfp4::DType::kBF16},
-//   nvfp4::QuantizerRule::kModelOpt);
+//   nvfp4::MatrixView weight{values, rows, cols, nvfp4::DType::kBF16};
+//   auto quantized = nvfp4::quantize_weight(weight, nvfp4::QuantizerRule::kModelOpt);
 //
 // The rules are those of NVIDIA ModelOpt 0.47 and compressed-tensors 0.19 on the CPU. On a GPU, ModelOpt's scale2 is
 // amax * fl(1 / 2688), which can differ in the last bit: pass the stored one to reproduce such a checkpoint.
@@ -57,8 +57,7 @@ struct QuantizedMatrix {
                                                       std::uint32_t block_size = 16);
 
 // Activations: block scales at run time under a static scale2 (input_scale, input_global_scale). kModelOpt differs from
-// weights in small blocks: the scale may round to zero, and then all codes of the block are zero. scale2 must be above
-// 0.
+// weights in small blocks: the scale may round to zero, and then all codes of the block are zero. scale2_stored > 0.
 [[nodiscard]] Result<QuantizedMatrix> quantize_activation(const MatrixView& activation, QuantizerRule rule,
                                                           float scale2_stored, std::uint32_t block_size = 16);
 

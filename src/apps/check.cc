@@ -1,7 +1,6 @@
 // nvfp4 check DIR [--threads N] [--json] [--all] [--quiet]
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,11 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "apps/command.h"
 #include "apps/progress.h"
+#include "base/thread_team.h"
 #include "checkpoint/health.h"
 #include "nvfp4/checkpoint.h"
 
@@ -43,13 +42,6 @@ struct Options {
   bool all = false;
   bool quiet = false;
 };
-
-std::uint32_t usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
-  return std::max(1U, std::thread::hardware_concurrency());
-}
 
 void add_totals(const HealthTotals& totals, Json& out) {
   out["num_weights"] = totals.num_weights;
@@ -146,7 +138,8 @@ int run(const Options& options) {
   if (!checkpoint) return report(checkpoint.error());
   const auto began = std::chrono::steady_clock::now();
   Progress progress(options.quiet);
-  const std::uint32_t num_threads = options.num_threads > 0 ? options.num_threads : usable_cores();
+  const std::uint32_t num_threads =
+      options.num_threads > 0 ? options.num_threads : static_cast<std::uint32_t>(available_cores());
   auto health = checkpoint::check_health(
       *checkpoint, {num_threads, [&](std::uint64_t done, std::uint64_t total) { progress.show(done, total); }});
   progress.clear();

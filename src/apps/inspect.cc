@@ -54,7 +54,7 @@ Command add_inspect_command(CLI::App& app) {
   parser->add_option("DIR", options->directory, "checkpoint directory, or a Hugging Face id in the local cache")
       ->required();
   parser->add_option("--tensor", options->tensor, "show one weight");
-  parser->add_flag("--json", options->json, "for programs (keys: docs/inspect.md)");
+  parser->add_flag("--json", options->json, "for programs (keys: docs/json.md)");
   parser->add_flag("--all", options->all, "list every conflict, repair and ignored tensor");
   parser->add_flag("--no-mmap", options->read, "read the files, never map them");
   return {parser, [options] { return run(*options); }};

@@ -1,4 +1,4 @@
-// What `nvfp4 inspect` says about a checkpoint, as text for people and as JSON for programs (keys: docs/inspect.md).
+// What `nvfp4 inspect` says about a checkpoint, as text for people and as JSON for programs (keys: docs/json.md).
 #pragma once
 
 #include <filesystem>

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/temporary_folder.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4 {
 namespace {
@@ -24,7 +24,7 @@ std::string text_at(const File& file, std::uint64_t offset, std::size_t num_byte
 }
 
 TEST(File, ReadsAtAnyOffset) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto file = File::open(folder.write("f", "0123456789"));
   ASSERT_TRUE(file.ok());
   EXPECT_EQ(file->num_bytes(), 10U);
@@ -34,14 +34,14 @@ TEST(File, ReadsAtAnyOffset) {
 }
 
 TEST(File, RefusesRangesOutsideOfTheFile) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto file = File::open(folder.write("f", "0123456789"));
   EXPECT_THAT(text_at(*file, 9, 2), HasSubstr("not inside the file of 10 bytes"));
   EXPECT_THAT(text_at(*file, ~std::uint64_t{0}, 2), HasSubstr("not inside"));
 }
 
 TEST(File, SaysThatItShrank) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto path = folder.write("f", "0123456789");
   const auto file = File::open(path);
   EXPECT_TRUE(file->check_size().ok());
@@ -55,7 +55,7 @@ TEST(File, SaysThatItShrank) {
 }
 
 TEST(File, RefusesWhatIsNoRegularFileWithoutBlocking) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto pipe = folder.path() / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_THAT(File::open(pipe).error().message, HasSubstr("not a regular file"));
@@ -64,14 +64,14 @@ TEST(File, RefusesWhatIsNoRegularFileWithoutBlocking) {
 }
 
 TEST(File, SaysWhichFileIsNotThere) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto file = File::open(folder.path() / "absent");
   EXPECT_EQ(file.error().code, ErrorCode::kNotFound);
   EXPECT_EQ(file.error().where, (folder.path() / "absent").string());
 }
 
 TEST(File, OpensBeneathAFolderAndFollowsNoLinks) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   folder.write("sub/f", "x");
   std::filesystem::create_symlink("f", folder.path() / "sub/link");
   std::filesystem::create_directory_symlink("sub", folder.path() / "linked_sub");
@@ -89,7 +89,7 @@ std::atomic<int> num_alarms{0};
 void count_alarm(int) { ++num_alarms; }
 
 TEST(File, GoesOnWhenSignalsInterrupt) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const std::string content(std::size_t{8} << 20, 'x');
   const auto file = File::open(folder.write("f", content));
   struct sigaction action{};
@@ -106,7 +106,7 @@ TEST(File, GoesOnWhenSignalsInterrupt) {
 }
 
 TEST(File, ReadsSmallTextFiles) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto path = folder.write("f", "abc\n");
   EXPECT_EQ(read_text_file(path, 4).value(), "abc\n");
   EXPECT_THAT(read_text_file(path, 3).error().message, HasSubstr("4 bytes, more than the 3"));
@@ -123,7 +123,7 @@ TEST(QuoteName, StaysOnOneShortLine) {
 }
 
 TEST(FileDescriptor, MovesOwnership) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   auto first = File::open(folder.write("f", "x"));
   File moved = std::move(first).value();
   EXPECT_EQ(text_at(moved, 0, 1), "x");

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/temporary_folder.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4 {
 namespace {
@@ -36,7 +36,7 @@ std::uint64_t sum_of(std::span<const std::byte> bytes) {
 }
 
 TEST(MappedFile, ShowsTheBytes) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto map = map_file(folder.write("f", "0123456789"));
   EXPECT_EQ(map->bytes().size(), 10U);
   EXPECT_EQ(static_cast<char>(map->bytes()[9]), '9');
@@ -44,14 +44,14 @@ TEST(MappedFile, ShowsTheBytes) {
 }
 
 TEST(MappedFile, AnEmptyFileHasNoBytes) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto map = map_file(folder.write("f", ""));
   EXPECT_TRUE(map->bytes().empty());
   EXPECT_TRUE(map->verify().ok());
 }
 
 TEST(MappedFile, ReadsZerosPastTheNewEndAndSaysSo) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto path = folder.write("f", std::string(16 * kPage, '\1'));
   const auto map = map_file(path);
   std::filesystem::resize_file(path, 2 * kPage + 10);
@@ -62,7 +62,7 @@ TEST(MappedFile, ReadsZerosPastTheNewEndAndSaysSo) {
 }
 
 TEST(MappedFile, NoticesATruncationInsideTheLastPage) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto path = folder.write("f", std::string(kPage, '\1'));
   const auto map = map_file(path);
   std::filesystem::resize_file(path, kPage - 1);
@@ -70,7 +70,7 @@ TEST(MappedFile, NoticesATruncationInsideTheLastPage) {
 }
 
 TEST(MappedFile, RemembersAFaultWhenTheFileHasGrownBack) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto path = folder.write("f", std::string(4 * kPage, '\1'));
   const auto map = map_file(path);
   std::filesystem::resize_file(path, 0);
@@ -81,7 +81,7 @@ TEST(MappedFile, RemembersAFaultWhenTheFileHasGrownBack) {
 }
 
 TEST(MappedFile, TellsApartWhichOfManyMapsShrank) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   std::vector<std::shared_ptr<const MappedFile>> maps;
   for (int i = 0; i < 200; ++i) {
     maps.push_back(map_file(folder.write(fmt::format("f{}", i), std::string(3 * kPage, '\1'))));
@@ -99,7 +99,7 @@ TEST(MappedFile, TellsApartWhichOfManyMapsShrank) {
 }
 
 TEST(MappedFile, TwoThreadsMayFaultAtOnce) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   for (int round = 0; round < 20; ++round) {
     const auto path = folder.write("f", std::string(256 * kPage, '\1'));
     const auto map = map_file(path);
@@ -118,7 +118,7 @@ TEST(MappedFile, TwoThreadsMayFaultAtOnce) {
 }
 
 TEST(MappedFile, FaultsWhileOtherThreadsMapAndUnmap) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   folder.write("whole", std::string(8 * kPage, '\1'));
   const auto path = folder.write("shrinking", std::string(8 * kPage, '\1'));
   std::jthread other([&](const std::stop_token& stop) {
@@ -155,7 +155,7 @@ void fault_outside_of_our_maps(const std::filesystem::path& path) {
 }
 
 TEST(MappedFile, HandsForeignFaultsToTheHandlerBefore) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto ours = folder.write("ours", std::string(4 * kPage, '\1'));
   const auto foreign = folder.write("foreign", "x");
   const auto body = [&] {
@@ -177,7 +177,7 @@ TEST(MappedFile, HandsForeignFaultsToTheHandlerBefore) {
 }
 
 TEST(MappedFile, ForeignFaultsStillEndTheProcessWhenNobodyHandledThem) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto ours = folder.write("ours", "x");
   const auto foreign = folder.write("foreign", "x");
   GTEST_FLAG_SET(death_test_style, "threadsafe");
@@ -190,7 +190,7 @@ TEST(MappedFile, ForeignFaultsStillEndTheProcessWhenNobodyHandledThem) {
 }
 
 TEST(MappedFile, ASentSignalIsNotSwallowed) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto ours = folder.write("ours", "x");
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto body = [&] {

@@ -81,15 +81,43 @@ bool reads_as_zeros(const DescribedTensor& weight, float stored_scale2) {
   return judge_scale2(stored_scale2, weight.convention).repaired;
 }
 
-void nvfp4_row(const DescribedTensor& weight, std::span<const std::uint8_t> codes, std::span<const std::uint8_t> scales,
-               std::uint64_t row, std::span<float> out) {
+// Codes and scales of the rows from `first` on; of all rows when the tensor is stored transposed.
+struct Rows {
+  std::uint64_t first = 0;
+  TensorBytes codes;
+  TensorBytes scales;  // empty: the weight has no tensor of block or row scales
+};
+
+Result<Rows> read_rows(const TensorFiles& files, const DescribedTensor& weight, std::uint64_t row_begin,
+                       std::uint64_t row_end, std::uint64_t num_rows) {
+  Rows rows{.first = weight.transposed ? 0 : row_begin, .codes = {}, .scales = {}};
+  const auto read = [&](const StoredTensor& tensor) {
+    if (weight.transposed) return files.bytes(tensor);
+    const std::uint64_t row_bytes = tensor.num_bytes() / num_rows;
+    return files.bytes(tensor, row_begin * row_bytes, (row_end - row_begin) * row_bytes);
+  };
+  auto codes = read(*weight.data);
+  if (!codes) return std::move(codes).error();
+  rows.codes = std::move(codes).value();
+  if (const StoredTensor* tensor = weight.block_scales != nullptr ? weight.block_scales : weight.row_scales) {
+    auto scales = read(*tensor);
+    if (!scales) return std::move(scales).error();
+    rows.scales = std::move(scales).value();
+  }
+  return rows;
+}
+
+void nvfp4_row(const DescribedTensor& weight, const Rows& rows, std::uint64_t row, std::span<float> out) {
+  const auto codes = as_u8(rows.codes.data);
+  const auto scales = as_u8(rows.scales.data);
   const std::uint64_t k = weight.in_features();
   const float scale2 = scale2_of_row(weight, row);
   if (reads_as_zeros(weight, scale2)) {
     std::fill(out.begin(), out.end(), 0.0F);
   } else if (!weight.transposed) {
     const std::uint64_t blocks = k / weight.block_size;
-    dequantize_row(codes.subspan(row * (k / 2), k / 2), scales.subspan(row * blocks, blocks), weight.block_size, scale2,
+    const std::uint64_t at = row - rows.first;
+    dequantize_row(codes.subspan(at * (k / 2), k / 2), scales.subspan(at * blocks, blocks), weight.block_size, scale2,
                    weight.convention, out);
   } else {
     // Stored [E, K/2, N] and [E, K/block, N].
@@ -110,35 +138,30 @@ void nvfp4_row(const DescribedTensor& weight, std::span<const std::uint8_t> code
 Status dequantize_rows(const TensorFiles& files, const DescribedTensor& weight, std::uint64_t row_begin,
                        std::uint64_t row_end, std::span<float> out) {
   const std::uint64_t k = weight.in_features();
-  const std::uint64_t rows = k == 0 ? 0 : weight.num_elements() / k;
-  if (row_begin > row_end || row_end > rows || out.size() != (row_end - row_begin) * k) {
+  const std::uint64_t num_rows = k == 0 ? 0 : weight.num_elements() / k;
+  if (row_begin > row_end || row_end > num_rows || out.size() != (row_end - row_begin) * k) {
     return Error{ErrorCode::kInvalidArgument, where(files, *weight.data),
-                 fmt::format("rows {}..{} of {} do not exist", row_begin, row_end, rows)};
+                 fmt::format("rows {}..{} of {} do not exist", row_begin, row_end, num_rows)};
   }
   if (!weight.is_quantized() && !plain_is_readable(weight.dtype)) {
     return Error{ErrorCode::kUnsupported, where(files, *weight.data),
                  fmt::format("{} elements cannot be read as float32", dtype_name(weight.dtype))};
   }
-  auto data = files.bytes(*weight.data);
-  if (!data) return std::move(data).error();
-  const auto codes = as_u8(data->data);
-  TensorBytes scale_bytes;
-  if (const StoredTensor* tensor = weight.block_scales != nullptr ? weight.block_scales : weight.row_scales) {
-    auto bytes = files.bytes(*tensor);
-    if (!bytes) return std::move(bytes).error();
-    scale_bytes = std::move(bytes).value();
-  }
-  const auto scales = as_u8(scale_bytes.data);
+  if (row_begin == row_end) return {};
+  auto rows = read_rows(files, weight, row_begin, row_end, num_rows);
+  if (!rows) return std::move(rows).error();
+  const auto codes = as_u8(rows->codes.data);
   for (std::uint64_t row = row_begin; row < row_end; ++row) {
-    const std::span<float> out_row = out.subspan((row - row_begin) * k, k);
+    const std::uint64_t at = row - row_begin;
+    const std::span<float> out_row = out.subspan(at * k, k);
     if (weight.scheme == Scheme::kFp8) {
-      const float scale =
-          weight.per_row_scale ? plain_element(weight.row_scales->dtype, scales, row) : scale2_of_row(weight, row);
-      for (std::uint64_t i = 0; i < k; ++i) out_row[i] = decode_e4m3(codes[row * k + i]) * scale;
+      const float scale = weight.per_row_scale ? plain_element(weight.row_scales->dtype, as_u8(rows->scales.data), at)
+                                               : scale2_of_row(weight, row);
+      for (std::uint64_t i = 0; i < k; ++i) out_row[i] = decode_e4m3(codes[at * k + i]) * scale;
     } else if (weight.is_quantized()) {
-      nvfp4_row(weight, codes, scales, row, out_row);
+      nvfp4_row(weight, *rows, row, out_row);
     } else {
-      for (std::uint64_t i = 0; i < k; ++i) out_row[i] = plain_element(weight.dtype, codes, row * k + i);
+      for (std::uint64_t i = 0; i < k; ++i) out_row[i] = plain_element(weight.dtype, codes, at * k + i);
     }
   }
   return files.verify();

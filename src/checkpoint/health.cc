@@ -7,10 +7,10 @@
 #include <mutex>
 #include <optional>
 #include <span>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/thread_team.h"
 #include "checkpoint/health_rules.h"
 #include "checkpoint/health_scan.h"
 
@@ -96,19 +96,14 @@ class Examination {
   }
 
   Status run() {
-    const std::size_t wanted = std::min<std::size_t>(std::max<std::uint32_t>(1, options_.num_threads), jobs_.size());
-    std::vector<std::unique_ptr<std::byte[]>> buffers;
-    for (std::size_t i = 0; i < wanted; ++i) buffers.push_back(std::make_unique<std::byte[]>(kBufferBytes));
-    std::vector<std::thread> helpers;
-    for (std::size_t i = 1; i < wanted; ++i) {
-      try {
-        helpers.emplace_back([this, buffer = buffers[i].get()] { work({buffer, kBufferBytes}, false); });
-      } catch (const std::system_error&) {
-        break;  // no more threads to be had: those that run do all
-      }
-    }
-    if (wanted > 0) work({buffers[0].get(), kBufferBytes}, true);
-    for (std::thread& helper : helpers) helper.join();
+    const std::size_t num_threads =
+        std::min<std::size_t>(std::max<std::uint32_t>(1, options_.num_threads), jobs_.size());
+    const auto caller = std::this_thread::get_id();
+    ThreadTeam team(num_threads, [this, caller] {
+      const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
+      work({buffer.get(), kBufferBytes}, std::this_thread::get_id() == caller);
+    });
+    team.join();
     if (error_) return std::move(*error_);
     if (options_.progress) options_.progress(num_bytes_, num_bytes_);
     return checkpoint_.verify();

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <support/checkpoint_builder.h>
 
 #include <cmath>
 #include <filesystem>
@@ -13,6 +12,9 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "support/checkpoint_builder.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4::checkpoint {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "base/temporary_folder.h"
 #include "nvfp4/checkpoint.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4 {
 namespace {
@@ -35,7 +35,7 @@ class HubCache : public ::testing::Test {
     return cache_.path() / "models--org--name/snapshots" / commit;
   }
 
-  TemporaryFolder cache_;
+  support::TemporaryDirectory cache_;
 };
 
 TEST_F(HubCache, FindsSnapshots) {
@@ -47,7 +47,7 @@ TEST_F(HubCache, FindsSnapshots) {
 }
 
 TEST_F(HubCache, AnExistingFolderWins) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   folder.write("org/name/config.json", "{}");
   const std::string path = (folder.path() / "org/name").string();
   EXPECT_EQ(resolve_model_directory(path, cache_.path()).value(), path);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/temporary_folder.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4::checkpoint {
 namespace {
@@ -88,7 +88,7 @@ TEST(ShardIndex, RefusesMalformedIndexes) {
 }
 
 TEST(ShardIndex, ReadsAFile) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto file = File::open(folder.write("i.json", R"({"weight_map":{"a":"m"}})"));
   const auto index = read_shard_index(*file);
   ASSERT_TRUE(index.ok());

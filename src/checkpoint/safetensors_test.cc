@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/temporary_folder.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4::checkpoint {
 namespace {
@@ -295,7 +295,7 @@ TEST(Safetensors, EndsFastOnHugeHeaders) {
 }
 
 TEST(Safetensors, ReadsAFile) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const std::string content = tensor_file(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])", 5);
   const auto path = folder.write("m.safetensors", content);
   SafetensorsParser parser(NameHasher::random());
@@ -308,7 +308,7 @@ TEST(Safetensors, ReadsAFile) {
 }
 
 TEST(Safetensors, EveryTruncationOfAFileIsAnError) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const std::string content = tensor_file(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])", 5);
   SafetensorsParser parser(NameHasher::random());
   for (std::size_t num_bytes = 0; num_bytes < content.size(); ++num_bytes) {
@@ -322,7 +322,7 @@ TEST(Safetensors, EveryTruncationOfAFileIsAnError) {
 }
 
 TEST(Safetensors, SaysThatAFileShrankBetweenOpenAndRead) {
-  const TemporaryFolder folder;
+  const support::TemporaryDirectory folder;
   const auto path = folder.write("m.safetensors", tensor_file(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])", 5));
   const auto file = File::open(path);
   std::filesystem::resize_file(path, 20);

@@ -87,6 +87,10 @@ Status describe_fp8(const TensorFiles& files, const StoredWeight& stored, Descri
   out.scheme = Scheme::kFp8;
   out.convention = ScaleConvention::kMultiplier;
   out.input_scale_tensor = stored.input_scale;
+  if (scale.dtype != DType::kF32 && scale.dtype != DType::kBF16 && scale.dtype != DType::kF16) {
+    return Error{ErrorCode::kUnsupported, where(files, scale),
+                 fmt::format("FP8 scales of type {}; F32, BF16 and F16 are read", dtype_name(scale.dtype))};
+  }
   const std::uint64_t rows = out.num_experts() * out.out_features();
   const std::uint64_t count = scale.num_elements();
   const bool scalar_per_matrix = count == 1 || (out.shape.size() == 3 && count == out.num_experts());

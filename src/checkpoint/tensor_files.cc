@@ -39,7 +39,7 @@ struct TensorFiles::State {
   Status map_files();
   void prefetch(const std::vector<std::uint64_t>& hashes, std::size_t at) const;
   [[nodiscard]] std::uint32_t index_of(std::string_view name, std::uint64_t hash) const;
-  [[nodiscard]] Status check_range(const StoredTensor& tensor) const;
+  [[nodiscard]] Status check_range(const StoredTensor& tensor, std::uint64_t offset, std::uint64_t num_bytes) const;
 };
 
 Status TensorFiles::State::take(ShardSet set, const ModelRoot& root) {
@@ -163,11 +163,16 @@ std::uint32_t TensorFiles::State::index_of(std::string_view name, std::uint64_t 
   return table.find(hash, [&](std::uint32_t other) { return tensors[other].name == name; });
 }
 
-Status TensorFiles::State::check_range(const StoredTensor& tensor) const {
-  if (tensor.file_idx < files.size() && tensor.begin <= tensor.end && tensor.end <= files[tensor.file_idx].num_bytes)
-    return {};
-  return Error{ErrorCode::kInvalidArgument, fmt::format("tensor {}", quote_name(tensor.name)),
-               "is not one of this checkpoint's tensors"};
+Status TensorFiles::State::check_range(const StoredTensor& tensor, std::uint64_t offset,
+                                       std::uint64_t num_bytes) const {
+  const auto where = [&] { return fmt::format("tensor {}", quote_name(tensor.name)); };
+  if (tensor.file_idx >= files.size() || tensor.begin > tensor.end || tensor.end > files[tensor.file_idx].num_bytes) {
+    return Error{ErrorCode::kInvalidArgument, where(), "is not one of this checkpoint's tensors"};
+  }
+  const auto end = checked_add(offset, num_bytes);
+  if (end && *end <= tensor.num_bytes()) return {};
+  return Error{ErrorCode::kInvalidArgument, where(),
+               fmt::format("has {} bytes: {} from byte {} on are not inside", tensor.num_bytes(), num_bytes, offset)};
 }
 
 TensorFiles::TensorFiles(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -197,31 +202,30 @@ const StoredTensor* TensorFiles::find(std::string_view name) const {
 }
 
 Result<TensorBytes> TensorFiles::bytes(const StoredTensor& tensor) const {
-  NVFP4_RETURN_IF_ERROR(state_->check_range(tensor));
+  return bytes(tensor, 0, tensor.num_bytes());
+}
+
+Result<TensorBytes> TensorFiles::bytes(const StoredTensor& tensor, std::uint64_t offset,
+                                       std::uint64_t num_bytes) const {
+  NVFP4_RETURN_IF_ERROR(state_->check_range(tensor, offset, num_bytes));
   if (!state_->maps.empty()) {
     const auto& map = state_->maps[tensor.file_idx];
-    return TensorBytes{map->bytes().subspan(tensor.begin, tensor.num_bytes()), map};
+    return TensorBytes{map->bytes().subspan(tensor.begin + offset, num_bytes), map};
   }
-  auto* const memory = new (std::nothrow) std::byte[tensor.num_bytes()];
+  auto* const memory = new (std::nothrow) std::byte[num_bytes];
   if (memory == nullptr) {
     return Error{ErrorCode::kIo,
                  fmt::format("{}: tensor {}", state_->shards[tensor.file_idx].file->label(), quote_name(tensor.name)),
-                 fmt::format("no memory for its {} bytes", tensor.num_bytes())};
+                 fmt::format("no memory for {} of its bytes", num_bytes)};
   }
   const std::shared_ptr<std::byte[]> owner(memory);
-  const std::span<std::byte> data(memory, tensor.num_bytes());
-  NVFP4_RETURN_IF_ERROR(read(tensor, 0, data));
+  const std::span<std::byte> data(memory, num_bytes);
+  NVFP4_RETURN_IF_ERROR(read(tensor, offset, data));
   return TensorBytes{data, owner};
 }
 
 Status TensorFiles::read(const StoredTensor& tensor, std::uint64_t offset, std::span<std::byte> out) const {
-  NVFP4_RETURN_IF_ERROR(state_->check_range(tensor));
-  const auto end = checked_add(offset, out.size());
-  if (!end || *end > tensor.num_bytes()) {
-    return Error{
-        ErrorCode::kInvalidArgument, fmt::format("tensor {}", quote_name(tensor.name)),
-        fmt::format("has {} bytes: {} from byte {} on are not inside", tensor.num_bytes(), out.size(), offset)};
-  }
+  NVFP4_RETURN_IF_ERROR(state_->check_range(tensor, offset, out.size()));
   return state_->shards[tensor.file_idx].file->read_at(tensor.begin + offset, out);
 }
 

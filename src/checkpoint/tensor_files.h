@@ -30,6 +30,9 @@ class TensorFiles {
   [[nodiscard]] std::span<const Finding> ignored() const;               // safetensors files that no index names
 
   [[nodiscard]] Result<TensorBytes> bytes(const StoredTensor& tensor) const;
+  // Bytes [offset, offset + num_bytes) of a tensor.
+  [[nodiscard]] Result<TensorBytes> bytes(const StoredTensor& tensor, std::uint64_t offset,
+                                          std::uint64_t num_bytes) const;
   [[nodiscard]] Status read(const StoredTensor& tensor, std::uint64_t offset, std::span<std::byte> out) const;
   // Copies bytes [begin, begin + out.size()) of a file by a plain read: many small tensors in one go.
   [[nodiscard]] Status read_range(std::uint32_t file_idx, std::uint64_t begin, std::span<std::byte> out) const;

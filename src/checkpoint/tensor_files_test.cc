@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/temporary_folder.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4::checkpoint {
 namespace {
@@ -81,7 +81,7 @@ class TensorFilesTest : public ::testing::Test {
                   index_of({{"c", "m-2.safetensors"}, {"a", "m-1.safetensors"}, {"b", "m-1.safetensors"}}, metadata));
   }
 
-  TemporaryFolder folder_;
+  support::TemporaryDirectory folder_;
 };
 
 TEST_F(TensorFilesTest, ReadsAShardedModel) {
@@ -232,7 +232,7 @@ TEST_F(TensorFilesTest, RefusesContradictions) {
       {{{kIndex, index_of({{"a", "sub"}})}, {"sub/f", a}}, ErrorCode::kIo, "sub", "is a folder"},
   };
   for (const Case& c : cases) {
-    const TemporaryFolder folder;
+    const support::TemporaryDirectory folder;
     for (const auto& [name, content] : c.files) folder.write(name, content);
     const auto files = open(folder.path());
     ASSERT_FALSE(files.ok()) << c.message;
@@ -253,7 +253,7 @@ TEST_F(TensorFilesTest, ReadsShardsInSubfoldersAndBehindLinksThatStayInside) {
 }
 
 TEST_F(TensorFilesTest, RefusesLinksOutOfTheFolderPipesAndDanglingLinks) {
-  const TemporaryFolder elsewhere;
+  const support::TemporaryDirectory elsewhere;
   elsewhere.write("secret", file_of({{"a", "x"}}));
   std::filesystem::create_symlink(elsewhere.path() / "secret", folder_.path() / "model.safetensors");
   EXPECT_THAT(open(folder_.path()).error().message, HasSubstr("outside of the model folder"));

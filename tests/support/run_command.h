@@ -7,15 +7,13 @@
 #include <sys/wait.h>
 
 #include <chrono>
-#include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "support/checkpoint_builder.h"
+#include "support/temporary_directory.h"
 
 extern char** environ;
 

@@ -1,4 +1,4 @@
-// For tests: a folder of its own that goes when the test ends.
+// A fresh directory for a test, removed with everything in it at the end of the scope.
 #pragma once
 
 #include <cstdlib>
@@ -7,18 +7,18 @@
 #include <string>
 #include <string_view>
 
-namespace nvfp4 {
+namespace nvfp4::support {
 
-class TemporaryFolder {
+class TemporaryDirectory {
  public:
-  TemporaryFolder() {
+  TemporaryDirectory() {
     std::string pattern = (std::filesystem::temp_directory_path() / "nvfp4_test_XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) std::abort();
     path_ = std::filesystem::canonical(pattern);
   }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  ~TemporaryDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -37,4 +37,4 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace nvfp4
+}  // namespace nvfp4::support
