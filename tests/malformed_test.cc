@@ -193,6 +193,15 @@ std::vector<Case> index_cases() {
                      dir.write("a.safetensors", good_file());
                      dir.write("b.safetensors", good_file());
                    }});
+  cases.push_back({"config_symlink_escapes", {"config.json"}, [](const TemporaryDirectory& dir) {
+                     dir.write("outside/config.json", "{}");
+                     dir.write("model/model.safetensors", good_file());
+                     fs::create_symlink("../outside/config.json", dir.path() / "model" / "config.json");
+                   }});
+  cases.push_back({"config_symlink_dangles", {"config.json"}, [](const TemporaryDirectory& dir) {
+                     dir.write("model.safetensors", good_file());
+                     fs::create_symlink("nowhere", dir.path() / "config.json");
+                   }});
   cases.push_back(
       {"no_weights_at_all", {"safetensors"}, [](const TemporaryDirectory& dir) { dir.write("config.json", "{}"); }});
   return cases;

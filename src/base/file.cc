@@ -128,16 +128,20 @@ Status File::check_size() const {
                   num_bytes_, now)};
 }
 
+Result<std::string> read_text(const File& file, std::uint64_t max_bytes) {
+  if (file.num_bytes() > max_bytes) {
+    return Error{ErrorCode::kMalformed, file.label(),
+                 fmt::format("has {} bytes, more than the {} that such a file may have", file.num_bytes(), max_bytes)};
+  }
+  std::string text(file.num_bytes(), '\0');
+  NVFP4_RETURN_IF_ERROR(file.read_at(0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
 Result<std::string> read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const auto file = File::open(path);
   if (!file) return file.error();
-  if (file->num_bytes() > max_bytes) {
-    return Error{ErrorCode::kMalformed, file->label(),
-                 fmt::format("has {} bytes, more than the {} that such a file may have", file->num_bytes(), max_bytes)};
-  }
-  std::string text(file->num_bytes(), '\0');
-  NVFP4_RETURN_IF_ERROR(file->read_at(0, std::as_writable_bytes(std::span(text))));
-  return text;
+  return read_text(*file, max_bytes);
 }
 
 std::string quote_name(std::string_view name) {

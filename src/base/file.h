@@ -72,6 +72,7 @@ class File {
 };
 
 // All of a small file as text; an Error when it has more than `max_bytes`.
+[[nodiscard]] Result<std::string> read_text(const File& file, std::uint64_t max_bytes);
 [[nodiscard]] Result<std::string> read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes);
 
 // For error texts: the name in double quotes, on one line, shortened when it is very long.

@@ -8,6 +8,7 @@
 #include "checkpoint/dequantize.h"
 #include "checkpoint/describe.h"
 #include "checkpoint/model_config.h"
+#include "checkpoint/model_root.h"
 #include "checkpoint/quantization_map.h"
 #include "checkpoint/schemes/schemes.h"
 #include "checkpoint/tensor_files.h"
@@ -31,9 +32,11 @@ Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
 Checkpoint::~Checkpoint() = default;
 
 Result<Checkpoint> Checkpoint::open(const std::filesystem::path& directory, const OpenOptions& options) {
-  auto config = checkpoint::ConfigDocument::read(directory / "config.json");
+  const auto root = checkpoint::ModelRoot::open(directory);
+  if (!root) return root.error();
+  auto config = checkpoint::ConfigDocument::read(*root, "config.json");
   if (!config) return std::move(config).error();
-  auto hf_quant_config = checkpoint::ConfigDocument::read(directory / "hf_quant_config.json");
+  auto hf_quant_config = checkpoint::ConfigDocument::read(*root, "hf_quant_config.json");
   if (!hf_quant_config) return std::move(hf_quant_config).error();
   auto model = checkpoint::read_model_config(*config);
   if (!model) return std::move(model).error();

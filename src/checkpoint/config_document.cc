@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -103,12 +104,17 @@ Result<ConfigDocument> ConfigDocument::parse(std::string_view text, std::string 
   return document;
 }
 
-Result<std::optional<ConfigDocument>> ConfigDocument::read(const std::filesystem::path& path) {
-  std::error_code missing;
-  if (!std::filesystem::exists(std::filesystem::symlink_status(path, missing))) return std::optional<ConfigDocument>();
-  auto text = read_text_file(path, kMaxFileBytes);
+Result<std::optional<ConfigDocument>> ConfigDocument::read(const ModelRoot& root, std::string_view name) {
+  const auto file = root.open_file(name);
+  if (!file) {
+    std::error_code unknown;
+    const bool dangling = std::filesystem::exists(std::filesystem::symlink_status(root.path() / name, unknown));
+    if (file.error().code == ErrorCode::kNotFound && !dangling) return std::optional<ConfigDocument>();
+    return file.error();
+  }
+  auto text = read_text(*file, kMaxFileBytes);
   if (!text) return std::move(text).error();
-  auto document = parse(*text, path.string());
+  auto document = parse(*text, file->label());
   if (!document) return std::move(document).error();
   return std::optional<ConfigDocument>(std::move(document).value());
 }

@@ -4,12 +4,12 @@
 #include <simdjson.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "checkpoint/model_root.h"
 #include "nvfp4/result.h"
 
 namespace nvfp4::checkpoint {
@@ -29,8 +29,8 @@ class ConfigDocument {
 
   // An object at the top, no duplicate keys anywhere, depth at most kMaxDepth. `label` names the file in errors.
   [[nodiscard]] static Result<ConfigDocument> parse(std::string_view text, std::string label);
-  // Nothing when the file does not exist.
-  [[nodiscard]] static Result<std::optional<ConfigDocument>> read(const std::filesystem::path& path);
+  // The file `name` of a model; nothing when there is none.
+  [[nodiscard]] static Result<std::optional<ConfigDocument>> read(const ModelRoot& root, std::string_view name);
 
   [[nodiscard]] JsonObject root() const { return root_; }
   [[nodiscard]] const std::string& label() const { return label_; }
