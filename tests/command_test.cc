@@ -71,7 +71,7 @@ TEST(Inspect, PromisesItsJsonKeys) {
 
 TEST(Inspect, ShowsOneWeightUnderEveryNameItHas) {
   const fs::path model = kFixtures / "compressed_nvfp4_qwen3_moe";
-  const std::string module = "model.layers.0.mlp.experts.0.up_proj";
+  const std::string module = "model.layers.1.mlp.experts.0.up_proj";
   const RunResult by_module = run({"inspect", model, "--tensor", module});
   ASSERT_EQ(by_module.exit_code, 0) << by_module.err;
   EXPECT_THAT(by_module.out, HasSubstr("nvfp4_w4a4"));

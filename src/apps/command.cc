@@ -31,7 +31,9 @@ Error no_such_weight(const Checkpoint& checkpoint, const std::filesystem::path& 
   std::string_view nearest;
   std::size_t distance = name.size() / 2 + 1;  // further away than this is another name
   for (const DescribedTensor& weight : checkpoint.weights()) {
-    if (const std::size_t d = edit_distance(name, weight.name); d < distance) {
+    const bool has_suffix = weight.name.ends_with(".weight");
+    const std::string_view module = weight.name.substr(0, weight.name.size() - (has_suffix ? 7 : 0));
+    if (const std::size_t d = std::min(edit_distance(name, weight.name), edit_distance(name, module)); d < distance) {
       nearest = weight.name;
       distance = d;
     }
