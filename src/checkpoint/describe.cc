@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -26,7 +26,7 @@ bool may_be_quantized(DType dtype) {
 class Describer {
  public:
   Describer(const TensorFiles& files, const QuantizationMap& map, const ModelConfig& model)
-      : files_(files), map_(map), model_(model), consumed_(files.tensors().size(), false), out_(files) {}
+      : files_(files), map_(map), model_(model), consumed_(files.tensors().size(), 0), out_(files) {}
 
   Result<Description> run() {
     out_.conflicts = map_.conflicts;
@@ -46,8 +46,11 @@ class Describer {
     return files_.tensors().size() < 8192 ? 1 : std::min<std::size_t>(available_cores(), 8);
   }
 
+  // By several threads: two weights whose names differ in "_packed" only share companions.
   void consume(const StoredTensor* tensor) {
-    if (tensor != nullptr) consumed_[static_cast<std::size_t>(tensor - files_.tensors().data())] = true;
+    if (tensor == nullptr) return;
+    std::atomic_ref(consumed_[static_cast<std::size_t>(tensor - files_.tensors().data())])
+        .store(1, std::memory_order_relaxed);
   }
 
   // What to do with a tensor, one byte each; kIgnored is beyond the roles.
@@ -72,7 +75,6 @@ class Describer {
       }
     }
     NVFP4_RETURN_IF_ERROR(describe_storages(data));
-    for (const DescribedTensor& weight : out_.weights) NVFP4_RETURN_IF_ERROR(take_companions(weight));
     return {};
   }
 
@@ -112,12 +114,12 @@ class Describer {
     return {};
   }
 
-  Status describe_one(const StoredTensor& tensor, CompanionFinder& companions, Arena& arena,
-                      DescribedTensor& weight) const {
+  Status describe_one(const StoredTensor& tensor, CompanionFinder& companions, Arena& arena, DescribedTensor& weight) {
     const TensorRole role = tensor_role(tensor.name);
     const StoredWeight stored =
         may_be_quantized(tensor.dtype) ? companions.find(tensor, role) : StoredWeight{.data = &tensor, .role = role};
-    return describe_storage(files_, stored, arena, weight);
+    NVFP4_RETURN_IF_ERROR(describe_storage(files_, stored, arena, weight));
+    return take_companions(weight);
   }
 
   Status take_companions(const DescribedTensor& weight) {
@@ -221,7 +223,7 @@ class Describer {
   const TensorFiles& files_;
   const QuantizationMap& map_;
   const ModelConfig& model_;
-  std::vector<bool> consumed_;
+  std::vector<std::uint8_t> consumed_;  // [tensors] 1: belongs to a weight, or is listed
   std::vector<const StoredTensor*> kv_tensors_;
   std::vector<Role> roles_;  // [tensors]
   Description out_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -45,7 +46,7 @@ Status ScaleValues::want(const TensorFiles& files, const StoredTensor& tensor) {
     return Error{ErrorCode::kMalformed, where(files, tensor),
                  fmt::format("{} values; a per-tensor scale has one, or one or two per expert", tensor.num_elements())};
   }
-  begin_[number(tensor)] = kWanted;
+  std::atomic_ref(begin_[number(tensor)]).store(kWanted, std::memory_order_relaxed);
   return {};
 }
 

@@ -22,7 +22,7 @@ class ScaleValues {
   // At most this many values in one scale tensor that is read at open: [experts, 2] of the largest models.
   static constexpr std::uint64_t kMaxValues = 1 << 16;
 
-  // An Error when the tensor is not a small array of F32, BF16 or F16.
+  // An Error when the tensor is not a small array of F32, BF16 or F16. May be called by several threads at once.
   [[nodiscard]] Status want(const TensorFiles& files, const StoredTensor& tensor);
   [[nodiscard]] Status read(const TensorFiles& files);
   // The values of a tensor that was wanted, row-major.

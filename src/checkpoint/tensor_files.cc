@@ -2,17 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/checked_math.h"
 #include "base/file.h"
 #include "base/large_pages.h"
 #include "base/mapped_file.h"
 #include "base/name_table.h"
+#include "base/thread_team.h"
 #include "checkpoint/model_root.h"
 #include "checkpoint/shard_set.h"
 
@@ -31,7 +35,14 @@ struct TensorFiles::State {
   std::vector<Finding> ignored;
 
   Status take(ShardSet set, const ModelRoot& root);
+  // Numbers of two tensors with the same name.
+  struct Twins {
+    std::uint32_t later = 0;
+    std::uint32_t earlier = 0;
+  };
   Status collect_tensors();
+  void copy_tensors(std::size_t num_tensors);
+  std::optional<Twins> fill_table(const std::vector<std::size_t>& begin);
   [[nodiscard]] Error twin_error(const StoredTensor& tensor, const StoredTensor& twin) const;
   [[nodiscard]] bool names_agree(const std::vector<NameSum>& index_sums) const;
   void check_total_size(const ShardIndex& index);
@@ -73,33 +84,61 @@ Error TensorFiles::State::twin_error(const StoredTensor& tensor, const StoredTen
                   shards[twin.file_idx].name)};
 }
 
-// One list and one table for all files; the files' own lists go.
+// One list and one table for all files, made side by side; the files' own lists go.
 Status TensorFiles::State::collect_tensors() {
-  std::size_t num_tensors = 0;
-  for (const Shard& shard : shards) num_tensors += shard.header.tensors.size();
-  if (num_tensors >= NameTable::kNone) {
+  std::vector<std::size_t> begin(shards.size() + 1);  // number of each shard's first tensor
+  for (std::size_t i = 0; i < shards.size(); ++i) begin[i + 1] = begin[i] + shards[i].header.tensors.size();
+  if (begin.back() >= NameTable::kNone) {
     return Error{ErrorCode::kUnsupported, files.front().path.parent_path().string(),
-                 fmt::format("has {} tensors, more than this reader can number", num_tensors)};
+                 fmt::format("has {} tensors, more than this reader can number", begin.back())};
   }
-  tensors.reserve(num_tensors);
-  table = NameTable(num_tensors);
-  for (std::uint32_t file_idx = 0; file_idx < shards.size(); ++file_idx) {
-    SafetensorsHeader& header = shards[file_idx].header;
-    for (std::size_t i = 0; i < header.tensors.size(); ++i) {
-      if (i + 8 < header.tensors.size()) table.prefetch(header.name_hashes[i + 8]);
-      StoredTensor tensor = header.tensors[i];
-      tensor.file_idx = file_idx;
-      const auto same = [&](std::uint32_t other) { return tensors[other].name == tensor.name; };
-      const std::uint32_t twin = table.insert(header.name_hashes[i], static_cast<std::uint32_t>(tensors.size()), same);
-      if (twin != NameTable::kNone) {
-        return twin_error(tensor, tensors[twin]);
+  std::optional<Twins> twins;
+  const std::size_t num_threads = begin.back() < 8192 ? 1 : std::min<std::size_t>(available_cores(), 2);
+  parallel_ranges(2, num_threads, [&](std::size_t first, std::size_t last) {
+    for (std::size_t job = first; job < last; ++job) {
+      if (job == 0) {
+        copy_tensors(begin.back());
+      } else {
+        twins = fill_table(begin);
       }
-      tensors.push_back(tensor);
     }
-    header.tensors = {};
-    header.name_hashes = {};
+  });
+  if (twins) return twin_error(tensors[twins->later], tensors[twins->earlier]);
+  for (Shard& shard : shards) {
+    shard.header.tensors = {};
+    shard.header.name_hashes = {};
   }
   return {};
+}
+
+void TensorFiles::State::copy_tensors(std::size_t num_tensors) {
+  tensors.reserve(num_tensors);
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    for (const StoredTensor& tensor : shards[i].header.tensors)
+      tensors.emplace_back(tensor).file_idx = static_cast<std::uint32_t>(i);
+  }
+}
+
+// Enters all names, up to the first that is there twice.
+std::optional<TensorFiles::State::Twins> TensorFiles::State::fill_table(const std::vector<std::size_t>& begin) {
+  // Names by number, from the files' own lists: the common one is being made.
+  const auto name_of = [&](std::uint32_t number) {
+    const auto shard =
+        static_cast<std::size_t>(std::upper_bound(begin.begin(), begin.end(), number) - begin.begin()) - 1;
+    return shards[shard].header.tensors[number - begin[shard]].name;
+  };
+  table = NameTable(begin.back());
+  std::uint32_t number = 0;
+  for (const Shard& shard : shards) {
+    const SafetensorsHeader& header = shard.header;
+    for (std::size_t i = 0; i < header.tensors.size(); ++i, ++number) {
+      if (i + 8 < header.tensors.size()) table.prefetch(header.name_hashes[i + 8]);
+      const auto same = [&](std::uint32_t other) { return name_of(other) == header.tensors[i].name; };
+      const std::uint32_t twin = table.insert(header.name_hashes[i], number, same);
+      if (twin != NameTable::kNone) return Twins{number, twin};
+    }
+  }
+  return std::nullopt;
 }
 
 Status TensorFiles::State::compare_with_index(const ShardSet& set, const ShardIndex& index) {
