@@ -107,6 +107,7 @@ std::string findings_text(const std::vector<HealthFinding>& findings, bool all) 
   std::map<checkpoint::HealthRule, std::size_t> counts;
   for (const HealthFinding& finding : findings) ++counts[finding.rule];
   std::vector<std::string> parts;
+  parts.reserve(counts.size());
   for (const auto& [rule, count] : counts) parts.push_back(fmt::format("{} {}", count, rule_name(rule)));
   std::string out = fmt::format("\nfindings: {} ({})\n", findings.size(), fmt::join(parts, ", "));
   const std::size_t shown = all ? findings.size() : std::min(findings.size(), kShownFindings);

@@ -26,12 +26,12 @@ void dequantize_row(std::span<const std::uint8_t> packed_codes, std::span<const 
   const BlockTable& values = convention == ScaleConvention::kMultiplier ? kMultiplierValues : kDivisorValues;
   const std::uint8_t* codes = packed_codes.data();
   float* row = out.data();
-  const std::uint32_t num_bytes = block_size / 2;
+  const std::size_t num_bytes = block_size / 2;
   for (const std::uint8_t block_scale : block_scales) {
     const float multiplier = block_multiplier(block_scale, scale2_stored, convention);
     BlockTable products;
     for (std::uint32_t code = 0; code < kE2m1NumCodes; ++code) products[code] = values[code] * multiplier;
-    for (std::uint32_t byte_idx = 0; byte_idx < num_bytes; ++byte_idx) {
+    for (std::size_t byte_idx = 0; byte_idx < num_bytes; ++byte_idx) {
       const std::uint8_t byte = codes[byte_idx];
       row[2 * byte_idx] = products[byte & 15U];
       row[2 * byte_idx + 1] = products[byte >> 4U];
