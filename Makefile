@@ -14,7 +14,7 @@ test:
 
 bench:
 	tools/setup.sh test
-	cmake --preset release -DNVFP4_BENCH=ON
+	cmake --preset release
 	cmake --build --preset release --target checkpoint_bench
 	build/checkpoint_bench
 
@@ -31,7 +31,7 @@ format:
 
 tidy:
 	tools/setup.sh test
-	cmake --preset release -DNVFP4_TESTS=ON -DNVFP4_BENCH=ON
+	cmake --preset release
 	git ls-files 'src/*.cc' | grep -v _test.cc | xargs -P2 -n1 clang-tidy-19 -p build --quiet --warnings-as-errors='*'
 
 fixtures:

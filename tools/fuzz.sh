@@ -7,6 +7,6 @@ for target in build-asan/fuzz/*_fuzz; do
   name=$(basename "$target" _fuzz)
   mkdir -p "build-asan/fuzz/corpus/$name"
   echo "$name: $minutes minutes"
-  "$target" -max_total_time=$((minutes * 60)) -rss_limit_mb=512 -timeout=5 -max_len=65536 -jobs="$(nproc)" -workers="$(nproc)" \
+  "$target" -max_total_time=$((minutes * 60)) -rss_limit_mb=512 -timeout=5 -max_len=65536 -fork="$(nproc)" \
     -artifact_prefix="build-asan/fuzz/$name-" "build-asan/fuzz/corpus/$name" "fuzz/corpus/$name"
 done

@@ -16,6 +16,6 @@ for preset in release asan tsan; do
   cmake --preset "$preset" -DPython3_EXECUTABLE="$PWD/.venv/bin/python" >/dev/null
   cmake --build --preset "$preset"
 done
-ctest --preset tsan -j2
-ctest --preset asan -j2
-ctest --preset release -j2
+for preset in tsan asan release; do
+  ctest --preset "$preset" -j2 --no-tests=error
+done
