@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <utility>
 
 #include "checkpoint/config_document.h"
@@ -21,9 +22,9 @@ struct Checkpoint::State {
   checkpoint::ModelConfig model;
   checkpoint::QuantizationMap map;
   checkpoint::TensorFiles files;
-  checkpoint::Description description;
+  std::optional<checkpoint::Description> description;  // points into map and files; set once by open()
 
-  explicit State(checkpoint::TensorFiles opened) : files(std::move(opened)), description(files) {}
+  explicit State(checkpoint::TensorFiles opened) : files(std::move(opened)) {}
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -61,11 +62,11 @@ const std::string& Checkpoint::config_json() const { return state_->config_json;
 const std::string& Checkpoint::kv_cache_scheme() const { return state_->map.kv_cache_scheme; }
 std::span<const SourceFile> Checkpoint::files() const { return state_->files.files(); }
 std::span<const StoredTensor> Checkpoint::stored_tensors() const { return state_->files.tensors(); }
-std::span<const DescribedTensor> Checkpoint::weights() const { return state_->description.weights; }
-std::span<const KvScale> Checkpoint::kv_scales() const { return state_->description.kv_scales; }
-std::span<const Finding> Checkpoint::conflicts() const { return state_->description.conflicts; }
-std::span<const Finding> Checkpoint::repairs() const { return state_->description.repairs; }
-std::span<const Finding> Checkpoint::ignored() const { return state_->description.ignored; }
+std::span<const DescribedTensor> Checkpoint::weights() const { return state_->description->weights; }
+std::span<const KvScale> Checkpoint::kv_scales() const { return state_->description->kv_scales; }
+std::span<const Finding> Checkpoint::conflicts() const { return state_->description->conflicts; }
+std::span<const Finding> Checkpoint::repairs() const { return state_->description->repairs; }
+std::span<const Finding> Checkpoint::ignored() const { return state_->description->ignored; }
 
 const DescribedTensor* Checkpoint::find(std::string_view name) const {
   // By scanning: people ask for one weight, engines walk weights().

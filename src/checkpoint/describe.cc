@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -74,8 +75,7 @@ class Describer {
         consume(&tensor);
       }
     }
-    NVFP4_RETURN_IF_ERROR(describe_storages(data));
-    return {};
+    return describe_storages(data);
   }
 
   void find_roles() {
@@ -168,7 +168,7 @@ class Describer {
   Status set_kv_scales() {
     for (std::size_t i = 0; i < kv_tensors_.size(); ++i) {
       const std::span<const float> value = out_.scale_values.of(*kv_tensors_[i]);
-      if (value.size() != 1 || !(value[0] > 0) || value[0] > 3.4e38F) {
+      if (value.size() != 1 || !(value[0] > 0) || !std::isfinite(value[0])) {
         return Error{ErrorCode::kMalformed, where(files_, *kv_tensors_[i]),
                      value.size() == 1 ? fmt::format("{} is no scale for the key-value cache", value[0])
                                        : fmt::format("{} values; one scale per layer is read", value.size())};
