@@ -11,7 +11,7 @@ import sys
 # From the bottom up. Kernel targets see the contract, the shared CUDA code and the facts below, never one another.
 ROOMS = [
     "base", "device", "formats", "layouts", "tensor",
-    "kernels/contract", "kernels/reference", "kernels/cpu_avx2", "kernels/cpu_avx512", "kernels/cuda_shared",
+    "kernels/contract", "kernels/reference", "kernels/cpu_portable", "kernels/cpu_avx2", "kernels/cpu_avx512", "kernels/cuda_shared",
     "kernels/cuda_sm80", "kernels/cuda_sm90", "kernels/cuda_sm120", "kernels/catalogue",
     "checkpoint", "plan", "prepare", "layers", "models", "text", "engine", "serve", "apps",
 ]

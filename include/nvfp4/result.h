@@ -90,9 +90,9 @@ class [[nodiscard]] Status {
 }  // namespace nvfp4
 
 // Leaves the calling function with the Error of `expr` (a Status or Result), if it has one.
-#define NVFP4_RETURN_IF_ERROR(expr)                       \
-  do {                                                    \
-    if (auto nvfp4_status = (expr); !nvfp4_status.ok()) { \
-      return std::move(nvfp4_status).error();             \
-    }                                                     \
+#define NVFP4_RETURN_IF_ERROR(expr)                         \
+  do {                                                      \
+    if (auto&& nvfp4_status = (expr); !nvfp4_status.ok()) { \
+      return std::move(nvfp4_status).error();               \
+    }                                                       \
   } while (false)

@@ -12,6 +12,7 @@
 #include "formats/e4m3.h"
 #include "formats/fp16.h"
 #include "formats/nvfp4_block.h"
+#include "formats/quantize_row.h"
 
 namespace nvfp4 {
 namespace {
@@ -178,6 +179,15 @@ Result<QuantizedMatrix> quantize_activation(const MatrixView& activation, Quanti
                                             std::uint32_t block_size) {
   NVFP4_RETURN_IF_ERROR(largest_magnitude(activation));
   return quantize(activation, rule, Role::kActivation, scale2_stored, block_size);
+}
+
+void quantize_activation_row(std::span<const float> values, QuantizerRule rule, float scale2_stored,
+                             std::span<std::uint8_t> codes, std::span<std::uint8_t> block_scales) {
+  const BlockQuantizer quantize_block(rule, Role::kActivation, DType::kF32, scale2_stored);
+  for (std::size_t block_idx = 0; block_idx < block_scales.size(); ++block_idx) {
+    const std::size_t begin = block_idx * kNvfp4BlockSize;
+    block_scales[block_idx] = quantize_block(values.subspan(begin, kNvfp4BlockSize), &codes[begin / 2]);
+  }
 }
 
 Status dequantize(const QuantizedMatrix& matrix, std::span<float> out) {

@@ -1,0 +1,22 @@
+// Every linear kernel of this build, best first: the first one that accepts a problem serves it.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "kernels/contract/linear.h"
+#include "nvfp4/result.h"
+
+namespace nvfp4::kernels {
+
+[[nodiscard]] std::span<const LinearKernel> linear_kernels();
+
+struct LinearChoice {
+  const LinearKernel* kernel = nullptr;
+  std::string reason;  // why this one, in words
+};
+
+// An Error, with every kernel's refusal, when none serves the problem. `where` names the layer.
+[[nodiscard]] Result<LinearChoice> choose_linear(const LinearProblem& problem, const std::string& where);
+
+}  // namespace nvfp4::kernels

@@ -1,0 +1,75 @@
+// The linear operation, plain and grouped by experts:
+//
+//   y[t, n] = bias[n] + sum_k A(x[t, k]) * W_e[n, k]         rows [expert_offsets[e], expert_offsets[e + 1]) use expert
+//   e
+//
+//   W   NVFP4: e2m1(code) * e4m3(block scale) * scale2 of the shard; FP8: e4m3 * scale2 (or the row's scale); or plain
+//   A   k16Bit: as it is. Otherwise x is first multiplied by pre_quant_scale[k] (AWQ, under any activation), then
+//       rounded to NVFP4 or E4M3 under the expert's input scale, or under a scale of the row itself (dynamic)
+//
+// Every y[t, n] is summed in an order that depends on k alone: not on the other rows, the experts, or the workers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/worker_pool.h"
+#include "base/workspace.h"
+#include "nvfp4/quantize.h"
+#include "nvfp4/tensor.h"
+
+namespace nvfp4::kernels {
+
+enum class WeightFormat : std::uint8_t { kF32, kF16, kBF16, kFp8, kNvfp4 };
+[[nodiscard]] std::string_view weight_format_name(WeightFormat format);  // "f32", "f16", "bf16", "fp8", "nvfp4"
+[[nodiscard]] std::size_t bits_per_weight(WeightFormat format);          // without scales
+
+// What a kernel must know to say whether it serves a layer.
+struct LinearProblem {
+  WeightFormat weight = WeightFormat::kBF16;
+  Activation activation = Activation::k16Bit;
+  std::uint64_t out_features = 0;
+  std::uint64_t in_features = 0;
+  std::uint32_t num_experts = 1;
+  std::uint32_t block_size = 0;  // NVFP4: weights per block scale
+};
+
+// A prepared weight in the row-major layout. Views; the owner outlives the call.
+struct LinearWeight {
+  WeightFormat format = WeightFormat::kBF16;
+  std::uint32_t num_experts = 1;
+  std::uint64_t out_features = 0;
+  std::uint64_t in_features = 0;
+  std::uint32_t block_size = 0;
+  const std::byte* elements = nullptr;         // [experts, out, in]; NVFP4: codes [experts, out, in / 2]
+  const std::uint8_t* block_scales = nullptr;  // [experts, out, in / block_size] E4M3
+  std::span<const std::uint64_t> shard_rows;   // [shards], adds up to out_features; empty: one shard
+  std::span<const float> scale2;               // [experts, shards]; FP8 per row: [experts, out]; plain: empty
+  bool per_row_scale = false;
+  std::span<const float> input_scale;  // [experts] as the producer stores it; empty: dynamic or 16-bit
+  QuantizerRule input_rule = QuantizerRule::kModelOpt;
+  std::span<const float> pre_quant_scale;  // [in] or empty
+  std::span<const float> bias;             // [out] or empty; one expert only
+};
+
+struct LinearArgs {
+  const float* x = nullptr;  // [num_rows, in]
+  float* y = nullptr;        // [num_rows, out]
+  std::uint32_t num_rows = 0;
+  std::span<const std::uint32_t> expert_offsets;  // [experts + 1], first 0, last num_rows; empty: one expert
+};
+
+struct LinearKernel {
+  std::string_view name;
+  // Empty when the kernel serves the problem, else the reason why it does not, in words.
+  std::string (*refusal)(const LinearProblem& problem);
+  // Bytes that run() takes from its workspace for at most num_rows rows on num_workers workers.
+  std::size_t (*workspace_bytes)(const LinearProblem& problem, std::uint32_t num_rows, std::size_t num_workers);
+  void (*run)(const LinearWeight& weight, Activation activation, const LinearArgs& args, Workspace& workspace,
+              WorkerPool& pool);
+};
+
+}  // namespace nvfp4::kernels

@@ -1,0 +1,128 @@
+#include "models/decoder.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cctype>
+#include <string_view>
+
+#include "kernels/catalogue/embedding_catalogue.h"
+
+namespace nvfp4::models {
+namespace {
+
+// "model.layers.7.mlp.experts.gate_proj" -> "mlp.experts.gate_proj".
+std::string layer_kind(std::string_view module) {
+  constexpr std::string_view kLayers = "layers.";
+  if (const auto at = module.find(kLayers); at != std::string_view::npos) {
+    const auto dot = module.find('.', at + kLayers.size());
+    if (dot != std::string_view::npos) return std::string(module.substr(dot + 1));
+  }
+  const auto dot = module.rfind('.');
+  return std::string(dot == std::string_view::npos ? module : module.substr(dot + 1));
+}
+
+class ServedByTable {
+ public:
+  void add(const prepare::PreparedWeight& weight, std::string_view kernel, const std::string& reason) {
+    const std::string kind = layer_kind(weight.name);
+    const auto same = [&](const ServedBy& line) {
+      return line.layer_kind == kind && line.scheme == weight.scheme && line.kernel == kernel && line.reason == reason;
+    };
+    auto line = std::find_if(lines_.begin(), lines_.end(), same);
+    if (line == lines_.end())
+      line = lines_.insert(line, ServedBy{kind, weight.scheme, std::string(kernel), reason, 0, 0});
+    line->num_weights += weight.num_experts;
+    line->num_bytes += weight.num_bytes();
+  }
+  void add(const layers::Linear& linear) {
+    std::string reason = linear.choice().reason;
+    if (!linear.weight().activation_reason.empty()) reason += " (" + linear.weight().activation_reason + ")";
+    add(linear.weight(), linear.choice().kernel->name, reason);
+  }
+  [[nodiscard]] std::vector<ServedBy> take() { return std::move(lines_); }
+
+ private:
+  std::vector<ServedBy> lines_;
+};
+
+void add_to(std::span<float> hidden, std::span<const float> delta, const layers::Context& context) {
+  constexpr std::size_t kGrain = 16384;
+  context.pool.run_ranges(hidden.size(), kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t i = begin; i < end; ++i) hidden[i] = context.round(hidden[i] + delta[i]);
+  });
+}
+
+}  // namespace
+
+Decoder::Decoder(DecoderParts parts) : parts_(std::move(parts)) {
+  ServedByTable table;
+  table.add(parts_.embedding.weight(), kernels::embedding_kernel().name, "table lookup");
+  for (const DecoderLayer& layer : parts_.layers) {
+    layer.attention.visit_linears([&](const layers::Linear& linear) { table.add(linear); });
+    std::visit([&](const auto& ff) { ff.visit_linears([&](const layers::Linear& linear) { table.add(linear); }); },
+               layer.feed_forward);
+  }
+  if (parts_.head) table.add(*parts_.head);
+  served_by_ = table.take();
+  if (!parts_.head) {
+    const layers::Linear& tied = parts_.embedding;
+    served_by_.push_back(
+        {"lm_head (tied)", tied.weight().scheme, std::string(tied.choice().kernel->name), tied.choice().reason, 0, 0});
+  }
+}
+
+void Decoder::forward(const layers::StepBatch& batch, layers::KvCache& cache, Workspace& workspace, WorkerPool& pool,
+                      std::span<float> logits, HiddenTap* tap) const {
+  const Workspace::Mark mark(workspace);
+  const layers::Context context{workspace, pool, parts_.precision};
+  const auto num_tokens = static_cast<std::uint32_t>(batch.tokens.size());
+  const std::size_t num_values = std::size_t{num_tokens} * parts_.shape.hidden_size;
+  const std::span<float> hidden = workspace.take<float>(num_values);
+  const std::span<float> normed = workspace.take<float>(num_values);
+  const std::span<float> delta = workspace.take<float>(num_values);
+
+  kernels::embedding_kernel().run(parts_.embedding.weight().view(), batch.tokens, hidden.data(), pool);
+  context.round(hidden);
+  if (tap != nullptr) tap->take(0, hidden);
+  for (std::uint32_t layer_idx = 0; layer_idx < parts_.layers.size(); ++layer_idx) {
+    const DecoderLayer& layer = parts_.layers[layer_idx];
+    layer.input_norm.run(hidden, normed, context);
+    layer.attention.run(normed, batch, parts_.rope, layer_idx, cache, delta, context);
+    add_to(hidden, delta, context);
+    layer.post_attention_norm.run(hidden, normed, context);
+    std::visit([&](const auto& ff) { ff.run(normed, num_tokens, delta, context); }, layer.feed_forward);
+    add_to(hidden, delta, context);
+    if (tap != nullptr) tap->take(layer_idx + 1, hidden);
+  }
+  compute_logits(batch, hidden, logits, context);
+}
+
+void Decoder::compute_logits(const layers::StepBatch& batch, std::span<const float> hidden, std::span<float> logits,
+                             const layers::Context& context) const {
+  const Workspace::Mark mark(context.workspace);
+  const std::size_t hidden_size = parts_.shape.hidden_size;
+  const auto num_rows = static_cast<std::uint32_t>(batch.logit_rows.size());
+  assert(logits.size() == std::size_t{num_rows} * parts_.shape.vocab_size);
+  if (num_rows == 0) return;
+  const std::span<float> normed = context.workspace.take<float>(num_rows * hidden_size);
+  for (std::uint32_t row = 0; row < num_rows; ++row) {
+    parts_.norm.apply(hidden.data() + batch.logit_rows[row] * hidden_size, normed.data() + row * hidden_size, context);
+  }
+  head().run(normed, num_rows, logits, context);
+}
+
+std::size_t Decoder::workspace_bytes(std::uint32_t num_tokens, std::uint32_t num_logit_rows,
+                                     std::size_t num_workers) const {
+  std::size_t layer_bytes = 0;
+  for (const DecoderLayer& layer : parts_.layers) {
+    const auto feed_forward_bytes = [&](const auto& ff) { return ff.workspace_bytes(num_tokens, num_workers); };
+    layer_bytes = std::max({layer_bytes, layer.attention.workspace_bytes(num_tokens, num_workers),
+                            std::visit(feed_forward_bytes, layer.feed_forward)});
+  }
+  const std::size_t logit_bytes = Workspace::bytes_for<float>(std::size_t{num_logit_rows} * parts_.shape.hidden_size) +
+                                  head().workspace_bytes(num_logit_rows, num_workers);
+  return 3 * Workspace::bytes_for<float>(std::size_t{num_tokens} * parts_.shape.hidden_size) +
+         std::max(layer_bytes, logit_bytes);
+}
+
+}  // namespace nvfp4::models

@@ -1,0 +1,84 @@
+#include "models/load_model.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/config_document.h"
+#include "models/architectures.h"
+#include "prepare/checkpoint_source.h"
+#include "prepare/random_source.h"
+
+namespace nvfp4::models {
+namespace {
+
+struct Architecture {
+  std::string_view name;        // config.json: architectures[0]
+  std::string_view model_type;  // config.json: model_type
+  LoadArchitecture load;
+};
+
+constexpr std::array kArchitectures = {
+    Architecture{"Qwen3MoeForCausalLM", "qwen3_moe", load_qwen3_moe},
+    Architecture{"Qwen3ForCausalLM", "qwen3", load_qwen3},
+    Architecture{"LlamaForCausalLM", "llama", load_llama},
+    Architecture{"MistralForCausalLM", "mistral", load_mistral},
+};
+
+Result<const Architecture*> find_architecture(const ConfigReader& reader) {
+  std::string name;
+  if (auto list = checkpoint::find_field(reader.document().root(), reader.document().label(), "architectures")) {
+    auto array = checkpoint::as_array(*list);
+    NVFP4_RETURN_IF_ERROR(array);
+    if (array->size() > 0) {
+      auto first = checkpoint::as_string({array->at(0), list->where});
+      NVFP4_RETURN_IF_ERROR(first);
+      name = *first;
+    }
+  }
+  auto model_type = reader.string_or("model_type", "");
+  NVFP4_RETURN_IF_ERROR(model_type);
+  std::vector<std::string_view> known;
+  for (const Architecture& architecture : kArchitectures) {
+    if (architecture.name == name || (name.empty() && architecture.model_type == *model_type)) return &architecture;
+    known.push_back(architecture.name);
+  }
+  return reader.error(
+      "architectures", ErrorCode::kUnsupported,
+      fmt::format("\"{}\" is not implemented; {} are", name.empty() ? *model_type : name, fmt::join(known, ", ")));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, const std::string& label,
+                                                  const LoadOptions& options) {
+  if (checkpoint.config_json().empty()) {
+    return Error{ErrorCode::kNotFound, label + "/config.json", "is missing; it says what model the weights are of"};
+  }
+  auto document = checkpoint::ConfigDocument::parse(checkpoint.config_json(), label + "/config.json");
+  NVFP4_RETURN_IF_ERROR(document);
+  const ConfigReader reader(*document);
+  auto architecture = find_architecture(reader);
+  NVFP4_RETURN_IF_ERROR(architecture);
+  prepare::CheckpointSource source(checkpoint, label, options.activations, options.on_progress);
+  return (*architecture)->load(reader, source, options.precision);
+}
+
+Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& config_json, const std::string& label,
+                                                         std::uint64_t seed, const LoadOptions& options,
+                                                         WorkerPool& pool) {
+  auto document = checkpoint::ConfigDocument::parse(config_json, label);
+  NVFP4_RETURN_IF_ERROR(document);
+  const ConfigReader reader(*document);
+  auto architecture = find_architecture(reader);
+  NVFP4_RETURN_IF_ERROR(architecture);
+  auto source = prepare::make_random_source(config_json, label, seed, options.activations, pool);
+  NVFP4_RETURN_IF_ERROR(source);
+  return (*architecture)->load(reader, **source, options.precision);
+}
+
+}  // namespace nvfp4::models

@@ -1,0 +1,32 @@
+// From a checkpoint directory, or a configuration alone, to a model that runs.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "layers/context.h"
+#include "models/model.h"
+#include "nvfp4/checkpoint.h"
+#include "prepare/weight_source.h"
+
+namespace nvfp4::models {
+
+struct LoadOptions {
+  layers::Precision precision = layers::Precision::kBF16;
+  prepare::ActivationRequest activations = prepare::ActivationRequest::kCheckpoint;
+  std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> on_progress;
+};
+
+// Prepares weight by weight; the checkpoint may go afterwards. `label` (the directory) begins error messages.
+[[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, const std::string& label,
+                                                                const LoadOptions& options);
+
+// Random weights for the configuration in `config_json`; `label` is the name of its file.
+[[nodiscard]] Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& config_json,
+                                                                       const std::string& label, std::uint64_t seed,
+                                                                       const LoadOptions& options, WorkerPool& pool);
+
+}  // namespace nvfp4::models

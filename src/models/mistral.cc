@@ -1,0 +1,25 @@
+// Mistral: Llama without biases, and with one sliding window for all layers when there is one.
+#include "models/architectures.h"
+#include "models/decoder_loader.h"
+
+namespace nvfp4::models {
+
+Result<std::unique_ptr<LanguageModel>> load_mistral(const ConfigReader& reader, prepare::WeightSource& source,
+                                                    layers::Precision precision) {
+  auto config = read_decoder_config(reader);
+  NVFP4_RETURN_IF_ERROR(config);
+  config->architecture = "MistralForCausalLM";
+  config->mlp_bias = false;
+  DecoderLoader loader(*config, source);
+  const auto attention = [&](std::uint32_t layer_idx) {
+    return loader.attention(layer_idx, {false, false, false, config->sliding_window});
+  };
+  const auto feed_forward = [&](std::uint32_t layer_idx) -> Result<std::variant<layers::SwigluMlp, layers::SparseMoe>> {
+    auto mlp = loader.mlp(layer_idx, config->intermediate_size);
+    NVFP4_RETURN_IF_ERROR(mlp);
+    return std::variant<layers::SwigluMlp, layers::SparseMoe>(std::move(mlp).value());
+  };
+  return loader.load(precision, attention, feed_forward);
+}
+
+}  // namespace nvfp4::models

@@ -1,0 +1,344 @@
+#include "prepare/checkpoint_source.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "formats/bf16.h"
+#include "formats/fp16.h"
+
+namespace nvfp4::prepare {
+namespace {
+
+using kernels::WeightFormat;
+
+std::optional<WeightFormat> format_of(const DescribedTensor& tensor) {
+  switch (tensor.scheme) {
+    case Scheme::kNvfp4W4A4:
+    case Scheme::kNvfp4W4A16:
+      return WeightFormat::kNvfp4;
+    case Scheme::kFp8:
+      return WeightFormat::kFp8;
+    case Scheme::kPlain:
+      break;
+  }
+  switch (tensor.dtype) {
+    case DType::kF32:
+      return WeightFormat::kF32;
+    case DType::kF16:
+      return WeightFormat::kF16;
+    case DType::kBF16:
+      return WeightFormat::kBF16;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::uint64_t stored_bytes(const DescribedTensor& tensor) {
+  return tensor.data->num_bytes() + (tensor.block_scales != nullptr ? tensor.block_scales->num_bytes() : 0);
+}
+
+bool same_kind(const DescribedTensor& tensor, const PreparedWeight& weight) {
+  return format_of(tensor) == weight.format && tensor.block_size == weight.block_size &&
+         scheme_name(tensor) == weight.scheme && tensor.per_row_scale == weight.per_row_scale;
+}
+
+}  // namespace
+
+CheckpointSource::CheckpointSource(const Checkpoint& checkpoint, std::string label, ActivationRequest request,
+                                   OnProgress on_progress)
+    : checkpoint_(checkpoint), label_(std::move(label)), request_(request), on_progress_(std::move(on_progress)) {
+  by_name_.reserve(checkpoint.weights().size());
+  for (const DescribedTensor& weight : checkpoint.weights()) {
+    by_name_.emplace(weight.name, &weight);
+    total_bytes_ += stored_bytes(weight);
+  }
+}
+
+Error CheckpointSource::error(std::string_view name, ErrorCode code, std::string message) const {
+  return {code, fmt::format("{}: tensor \"{}\"", label_, name), std::move(message)};
+}
+
+bool CheckpointSource::has(std::string_view name) const { return by_name_.contains(name); }
+
+Result<const DescribedTensor*> CheckpointSource::take(const std::string& name) {
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end()) {
+    return error(name, ErrorCode::kNotFound,
+                 fmt::format("{} needs it and the checkpoint does not have it; is the download complete?",
+                             checkpoint_.architecture()));
+  }
+  taken_.insert(found->second);
+  return found->second;
+}
+
+Status CheckpointSource::check_shape(const DescribedTensor& tensor, std::span<const std::uint64_t> expected) const {
+  if (std::equal(tensor.shape.begin(), tensor.shape.end(), expected.begin(), expected.end())) return {};
+  return error(tensor.name, ErrorCode::kContradiction,
+               fmt::format("has shape [{}], but config.json asks for [{}]; one of the two files is not of this model",
+                           fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
+}
+
+// Sizes and memory for num_experts matrices like `tensor`.
+Status CheckpointSource::begin(const DescribedTensor& tensor, std::uint32_t num_experts, MatrixShape shape,
+                               PreparedWeight& out) const {
+  const std::optional<WeightFormat> format = format_of(tensor);
+  if (!format) {
+    return error(
+        tensor.name, ErrorCode::kUnsupported,
+        fmt::format("has elements of type {}; weights must be F32, F16, BF16, FP8 or NVFP4", dtype_name(tensor.dtype)));
+  }
+  if (tensor.transposed) {
+    return error(tensor.name, ErrorCode::kUnsupported,
+                 "is stored transposed, which no model that can be run does; export it with [out, in] matrices");
+  }
+  out.scheme = scheme_name(tensor);
+  out.format = *format;
+  out.num_experts = num_experts;
+  out.out_features = shape.out_features;
+  out.in_features = shape.in_features;
+  out.block_size = tensor.block_size;
+  out.per_row_scale = tensor.per_row_scale;
+  const std::uint64_t num_weights = num_experts * shape.out_features * shape.in_features;
+  out.elements = LargeBuffer(num_weights * kernels::bits_per_weight(*format) / 8);
+  if (out.block_size != 0) out.block_scales = LargeBuffer(num_weights / out.block_size);
+  if (!out.elements.valid() || (out.block_size != 0 && !out.block_scales.valid())) {
+    return error(tensor.name, ErrorCode::kIo, "there is not enough memory for it");
+  }
+  return set_activation(tensor, out);
+}
+
+Status CheckpointSource::set_activation(const DescribedTensor& tensor, PreparedWeight& out) const {
+  out.activation = tensor.activation;
+  out.activation_reason = tensor.activation_evidence;
+  if (request_ == ActivationRequest::kW4A16) {
+    out.activation = Activation::k16Bit;
+    out.activation_reason = "16-bit activations on request";
+  } else if (request_ == ActivationRequest::kW4A4 && out.format == WeightFormat::kNvfp4) {
+    if (out.block_size != 16) {
+      return error(
+          tensor.name, ErrorCode::kUnsupported,
+          fmt::format("has blocks of {}, which do not go with NVFP4 activations; run it as w4a16", out.block_size));
+    }
+    if (tensor.activation == Activation::k16Bit) {
+      out.activation = tensor.input_scale.empty() ? Activation::kNvfp4Dynamic : Activation::kNvfp4Static;
+    }
+    out.activation_reason = out.activation == Activation::kNvfp4Static
+                                ? "NVFP4 activations on request"
+                                : "NVFP4 activations on request, scale per token";
+  }
+  return {};
+}
+
+// As the producer stores it: the reciprocal of a divisor need not give the divisor back.
+Result<float> CheckpointSource::stored_input_scale(const DescribedTensor& tensor, std::uint64_t source_expert) const {
+  const float multiplier = tensor.input_scale[tensor.input_scale.size() == 1 ? 0 : source_expert];
+  if (tensor.convention == ScaleConvention::kMultiplier) return multiplier;
+  const StoredTensor* stored = tensor.input_scale_tensor;
+  if (stored != nullptr && stored->dtype == DType::kF32 && stored->num_elements() == 1) {
+    float divisor = 0;
+    NVFP4_RETURN_IF_ERROR(checkpoint_.read(*stored, 0, std::as_writable_bytes(std::span(&divisor, 1))));
+    if (1.0F / divisor == multiplier) return divisor;
+  }
+  return 1.0F / multiplier;
+}
+
+// A small tensor of 16-bit or 32-bit floats.
+Result<std::vector<float>> CheckpointSource::read_floats(const StoredTensor& stored) const {
+  std::vector<float> values(stored.num_elements());
+  std::vector<std::byte> bytes(stored.num_bytes());
+  NVFP4_RETURN_IF_ERROR(checkpoint_.read(stored, 0, bytes));
+  if (stored.dtype == DType::kF32) {
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+  }
+  if (stored.dtype != DType::kF16 && stored.dtype != DType::kBF16) {
+    return error(stored.name, ErrorCode::kUnsupported,
+                 fmt::format("has elements of type {}; scales must be F32, F16 or BF16", dtype_name(stored.dtype)));
+  }
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::uint16_t code = 0;
+    std::memcpy(&code, bytes.data() + 2 * i, 2);
+    values[i] = stored.dtype == DType::kF16 ? decode_fp16(code) : decode_bf16(code);
+  }
+  return values;
+}
+
+// scale2 of the shards that lie inside the slice.
+Status CheckpointSource::copy_shard_scales(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
+                                           PreparedWeight& out) const {
+  const DescribedTensor& tensor = *slice.tensor;
+  std::vector<std::uint64_t> shard_rows;
+  std::uint64_t row = 0;
+  for (std::size_t s = 0; s < tensor.num_shards(); ++s) {
+    const std::uint64_t rows = tensor.shard_rows.empty() ? tensor.out_features() : tensor.shard_rows[s];
+    const std::uint64_t begin = std::max(row, slice.first_row);
+    const std::uint64_t end = std::min(row + rows, slice.first_row + out.out_features);
+    if (begin < end) {
+      shard_rows.push_back(end - begin);
+      out.scale2.push_back(tensor.scale2[source_expert * tensor.num_shards() + s]);
+    }
+    row += rows;
+  }
+  if (expert_idx == 0) out.shard_rows = shard_rows;
+  if (shard_rows == out.shard_rows) return {};
+  return error(tensor.name, ErrorCode::kUnsupported, "its scales cover other rows than those of the first expert");
+}
+
+Status CheckpointSource::copy_scales(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
+                                     PreparedWeight& out) const {
+  const DescribedTensor& tensor = *slice.tensor;
+  if (tensor.per_row_scale) {
+    auto scales = read_floats(*tensor.row_scales);
+    NVFP4_RETURN_IF_ERROR(scales);
+    const std::uint64_t first = source_expert * tensor.out_features() + slice.first_row;
+    for (std::uint64_t row = 0; row < out.out_features; ++row) out.scale2.push_back((*scales)[first + row]);
+  } else if (!tensor.scale2.empty()) {
+    NVFP4_RETURN_IF_ERROR(copy_shard_scales(slice, source_expert, expert_idx, out));
+  }
+  const bool is_static = out.activation == Activation::kNvfp4Static || out.activation == Activation::kFp8Static;
+  if (is_static && !tensor.input_scale.empty()) {
+    auto scale = stored_input_scale(tensor, source_expert);
+    NVFP4_RETURN_IF_ERROR(scale);
+    out.input_scale.push_back(*scale);
+    const bool divides = out.format == WeightFormat::kNvfp4 && tensor.convention == ScaleConvention::kDivisor;
+    out.input_rule = divides ? QuantizerRule::kCompressedTensors : QuantizerRule::kModelOpt;
+  }
+  return {};
+}
+
+// Rows [first_row, first_row + out_features) of one expert of the file into expert_idx of `out`.
+Status CheckpointSource::copy_expert(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
+                                     PreparedWeight& out) {
+  const DescribedTensor& tensor = *slice.tensor;
+  const std::uint64_t row_bytes = out.in_features * kernels::bits_per_weight(out.format) / 8;
+  const std::uint64_t num_bytes = out.out_features * row_bytes;
+  const std::uint64_t first_row = source_expert * tensor.out_features() + slice.first_row;
+  NVFP4_RETURN_IF_ERROR(
+      checkpoint_.read(*tensor.data, first_row * row_bytes, {out.elements.data() + expert_idx * num_bytes, num_bytes}));
+  report(num_bytes);
+  if (out.block_size != 0) {
+    const std::uint64_t row_scales = out.in_features / out.block_size;
+    const std::uint64_t num_scales = out.out_features * row_scales;
+    NVFP4_RETURN_IF_ERROR(checkpoint_.read(*tensor.block_scales, first_row * row_scales,
+                                           {out.block_scales.data() + expert_idx * num_scales, num_scales}));
+    report(num_scales);
+  }
+  return copy_scales(slice, source_expert, expert_idx, out);
+}
+
+Result<PreparedWeight> CheckpointSource::matrix(const std::string& module, MatrixShape shape, bool has_bias) {
+  auto tensor = take(module + ".weight");
+  NVFP4_RETURN_IF_ERROR(tensor);
+  const std::array expected = {shape.out_features, shape.in_features};
+  NVFP4_RETURN_IF_ERROR(check_shape(**tensor, expected));
+  PreparedWeight out;
+  out.name = module;
+  NVFP4_RETURN_IF_ERROR(begin(**tensor, 1, shape, out));
+  NVFP4_RETURN_IF_ERROR(copy_expert({*tensor, 0}, 0, 0, out));
+  if ((*tensor)->pre_quant_scale != nullptr) {
+    auto scale = read_floats(*(*tensor)->pre_quant_scale);
+    NVFP4_RETURN_IF_ERROR(scale);
+    if (scale->size() != shape.in_features) {
+      return error((*tensor)->pre_quant_scale->name, ErrorCode::kContradiction,
+                   fmt::format("must hold one value for each of the {} input features", shape.in_features));
+    }
+    out.pre_quant_scale = std::move(scale).value();
+  }
+  if (has_bias) {
+    auto bias = vector(module + ".bias", shape.out_features);
+    NVFP4_RETURN_IF_ERROR(bias);
+    out.bias = std::move(bias).value();
+  }
+  return out;
+}
+
+// "gate_up_proj" holds gate's rows, then up's; "down_proj" is itself.
+Result<PreparedWeight> CheckpointSource::fused_experts(const DescribedTensor& tensor, const std::string& projection,
+                                                       std::uint32_t num_experts, MatrixShape shape) {
+  const bool halves = projection != "down_proj";
+  const std::array<std::uint64_t, 3> expected = {num_experts, shape.out_features * (halves ? 2 : 1), shape.in_features};
+  NVFP4_RETURN_IF_ERROR(check_shape(tensor, expected));
+  taken_.insert(&tensor);
+  PreparedWeight out;
+  NVFP4_RETURN_IF_ERROR(begin(tensor, num_experts, shape, out));
+  const Slice slice{&tensor, projection == "up_proj" ? shape.out_features : 0};
+  for (std::uint32_t e = 0; e < num_experts; ++e) NVFP4_RETURN_IF_ERROR(copy_expert(slice, e, e, out));
+  return out;
+}
+
+Result<PreparedWeight> CheckpointSource::experts(const std::string& prefix, const std::string& projection,
+                                                 std::uint32_t num_experts, MatrixShape shape) {
+  const std::string fused = prefix + (projection == "down_proj" ? ".down_proj" : ".gate_up_proj");
+  for (const std::string& name : {fused, fused + ".weight"}) {
+    if (const auto found = by_name_.find(name); found != by_name_.end()) {
+      auto out = fused_experts(*found->second, projection, num_experts, shape);
+      if (out) out->name = prefix + "." + projection;
+      return out;
+    }
+  }
+  PreparedWeight out;
+  out.name = prefix + "." + projection;
+  const std::array expected = {shape.out_features, shape.in_features};
+  for (std::uint32_t e = 0; e < num_experts; ++e) {
+    auto tensor = take(fmt::format("{}.{}.{}.weight", prefix, e, projection));
+    NVFP4_RETURN_IF_ERROR(tensor);
+    NVFP4_RETURN_IF_ERROR(check_shape(**tensor, expected));
+    if (e == 0) NVFP4_RETURN_IF_ERROR(begin(**tensor, num_experts, shape, out));
+    if (!same_kind(**tensor, out) || (*tensor)->pre_quant_scale != nullptr) {
+      return error((*tensor)->name, ErrorCode::kUnsupported,
+                   fmt::format("is {} while expert 0 is {}; the experts of a layer must be quantised alike",
+                               scheme_name(**tensor), out.scheme));
+    }
+    NVFP4_RETURN_IF_ERROR(copy_expert({*tensor, 0}, 0, e, out));
+  }
+  if (!out.input_scale.empty() && out.input_scale.size() != num_experts) {
+    return error(out.name, ErrorCode::kUnsupported,
+                 "some experts have an input scale and others do not; calibrate again");
+  }
+  return out;
+}
+
+Result<std::vector<float>> CheckpointSource::vector(const std::string& name, std::uint64_t size) {
+  auto tensor = take(name);
+  NVFP4_RETURN_IF_ERROR(tensor);
+  const std::array expected = {size};
+  NVFP4_RETURN_IF_ERROR(check_shape(**tensor, expected));
+  std::vector<float> values(size);
+  NVFP4_RETURN_IF_ERROR(checkpoint_.dequantize_rows(**tensor, 0, 1, values));
+  report((*tensor)->data->num_bytes());
+  return values;
+}
+
+Result<WeightSource::KvScales> CheckpointSource::kv_scales(const std::string& attention_module) const {
+  KvScales scales;
+  for (const KvScale& scale : checkpoint_.kv_scales()) {
+    if (!scale.name.starts_with(attention_module + ".")) continue;
+    const std::string_view rest = scale.name.substr(attention_module.size() + 1);
+    if (rest == "k_proj.k_scale" || rest == "k_scale") scales.k = scale.scale;
+    if (rest == "v_proj.v_scale" || rest == "v_scale") scales.v = scale.scale;
+  }
+  return scales;
+}
+
+Status CheckpointSource::finish() const {
+  for (const DescribedTensor& weight : checkpoint_.weights()) {
+    if (!taken_.contains(&weight)) {
+      return error(weight.name, ErrorCode::kUnsupported,
+                   fmt::format("belongs to no layer of {} as config.json describes it", checkpoint_.architecture()));
+    }
+  }
+  return {};
+}
+
+void CheckpointSource::report(std::uint64_t num_bytes) {
+  done_bytes_ += num_bytes;
+  if (on_progress_) on_progress_(done_bytes_, total_bytes_);
+}
+
+}  // namespace nvfp4::prepare

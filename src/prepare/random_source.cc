@@ -1,0 +1,219 @@
+#include "prepare/random_source.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "checkpoint/config_document.h"
+#include "checkpoint/quantization_map.h"
+#include "checkpoint/schemes/schemes.h"
+#include "formats/bf16.h"
+#include "formats/e4m3.h"
+#include "formats/nvfp4_block.h"
+
+namespace nvfp4::prepare {
+namespace {
+
+using checkpoint::ConfigDocument;
+using checkpoint::DeclaredScheme;
+using checkpoint::DeclaredWeights;
+using checkpoint::ModuleClass;
+using kernels::WeightFormat;
+
+// Root of the mean square of the 16 E2M1 values.
+constexpr double kE2m1Rms = 2.926;
+constexpr std::size_t kPieceBytes = 1 << 20;
+// An activation of unit variance stays below this, nearly always.
+constexpr float kActivationRange = 8.0F;
+
+// SplitMix64's output function.
+std::uint64_t mix(std::uint64_t z) {
+  z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27U)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31U);
+}
+
+std::uint64_t hash_name(std::string_view name, std::uint64_t seed) {
+  std::uint64_t hash = 0xCBF29CE484222325ULL ^ mix(seed + 0x9E3779B97F4A7C15ULL);
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
+  return hash;
+}
+
+class RandomSource final : public WeightSource {
+ public:
+  RandomSource(checkpoint::QuantizationMap map, std::string label, std::uint64_t seed, ActivationRequest request,
+               WorkerPool& pool)
+      : map_(std::move(map)), label_(std::move(label)), seed_(seed), request_(request), pool_(pool) {}
+
+  [[nodiscard]] bool has(std::string_view) const override { return true; }
+
+  [[nodiscard]] Result<PreparedWeight> matrix(const std::string& module, MatrixShape shape, bool has_bias) override {
+    auto out = make(module, module, 1, shape);
+    if (out && has_bias) out->bias.assign(shape.out_features, 0.0F);
+    return out;
+  }
+
+  [[nodiscard]] Result<PreparedWeight> experts(const std::string& prefix, const std::string& projection,
+                                               std::uint32_t num_experts, MatrixShape shape) override {
+    return make(prefix + "." + projection, fmt::format("{}.0.{}", prefix, projection), num_experts, shape);
+  }
+
+  [[nodiscard]] Result<std::vector<float>> vector(const std::string&, std::uint64_t size) override {
+    return std::vector<float>(size, 1.0F);
+  }
+
+  [[nodiscard]] Result<KvScales> kv_scales(const std::string&) const override { return KvScales{}; }
+  [[nodiscard]] Status finish() const override { return {}; }
+
+ private:
+  [[nodiscard]] Result<PreparedWeight> make(const std::string& name, const std::string& module,
+                                            std::uint32_t num_experts, MatrixShape shape) {
+    PreparedWeight out;
+    out.name = name;
+    out.num_experts = num_experts;
+    out.out_features = shape.out_features;
+    out.in_features = shape.in_features;
+    NVFP4_RETURN_IF_ERROR(set_scheme(module, out));
+    const std::uint64_t num_weights = num_experts * shape.out_features * shape.in_features;
+    out.elements = LargeBuffer(num_weights * kernels::bits_per_weight(out.format) / 8);
+    if (out.block_size != 0) out.block_scales = LargeBuffer(num_weights / out.block_size);
+    if (!out.elements.valid() || (out.block_size != 0 && !out.block_scales.valid())) {
+      return Error{ErrorCode::kIo, fmt::format("{}: \"{}\"", label_, name),
+                   fmt::format("there is not enough memory for its {} weights", num_weights)};
+    }
+    fill(out);
+    return out;
+  }
+
+  [[nodiscard]] static bool stays_plain(std::string_view module) {
+    return module == "lm_head" || module.ends_with("embed_tokens") || module.ends_with("mlp.gate");
+  }
+
+  Status set_scheme(const std::string& module, PreparedWeight& out) const {
+    DeclaredScheme standard{DeclaredWeights::kNvfp4, Activation::kNvfp4Static, kNvfp4BlockSize,
+                            "made up: no quantization_config"};
+    const ModuleClass kind = module.ends_with("embed_tokens") ? ModuleClass::kEmbedding : ModuleClass::kLinear;
+    const DeclaredScheme* scheme = map_.declared         ? map_.resolve(module, kind)
+                                   : stays_plain(module) ? nullptr
+                                                         : &standard;
+    if (scheme == nullptr) {
+      out.scheme = "bf16";
+      out.format = WeightFormat::kBF16;
+      out.activation_reason = "not quantised";
+      return {};
+    }
+    out.activation = scheme->activation;
+    out.activation_reason = scheme->evidence;
+    switch (scheme->weights) {
+      case DeclaredWeights::kNvfp4:
+        out.format = WeightFormat::kNvfp4;
+        out.block_size = scheme->block_size == 0 ? kNvfp4BlockSize : scheme->block_size;
+        out.scheme = out.activation == Activation::k16Bit ? "nvfp4_w4a16" : "nvfp4_w4a4";
+        break;
+      case DeclaredWeights::kFp8PerTensor:
+      case DeclaredWeights::kFp8PerRow:
+        out.format = WeightFormat::kFp8;
+        out.scheme = "fp8";
+        break;
+      case DeclaredWeights::kUnsupported:
+        return Error{ErrorCode::kUnsupported, label_,
+                     fmt::format("declares a scheme for \"{}\" that is not supported", module)};
+    }
+    if (out.block_size != 0 && out.in_features % out.block_size != 0) {
+      return Error{
+          ErrorCode::kContradiction, fmt::format("{}: \"{}\"", label_, module),
+          fmt::format("has {} input features, not a multiple of the block size {}", out.in_features, out.block_size)};
+    }
+    if (request_ == ActivationRequest::kW4A16) {
+      out.activation = Activation::k16Bit;
+      out.activation_reason = "16-bit activations on request";
+    } else if (request_ == ActivationRequest::kW4A4 && out.format == WeightFormat::kNvfp4 &&
+               out.activation == Activation::k16Bit) {
+      out.activation = Activation::kNvfp4Dynamic;
+      out.activation_reason = "NVFP4 activations on request, scale per token";
+    }
+    return {};
+  }
+
+  // Calls word_at(i) for 64-bit word i of the buffer, on all workers.
+  template <class WordAt>
+  void fill_words(LargeBuffer& buffer, WordAt word_at) {
+    pool_.run_ranges(buffer.size(), kPieceBytes, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t at = begin; at < end; at += 8) {
+        const std::uint64_t word = word_at(at / 8);
+        std::memcpy(buffer.data() + at, &word, std::min<std::size_t>(8, end - at));
+      }
+    });
+  }
+
+  void fill(PreparedWeight& out) {
+    const std::uint64_t key = hash_name(out.name, seed_);
+    const double spread = 1.0 / std::sqrt(static_cast<double>(out.in_features));
+    const auto random = [key](std::size_t i) { return mix(key + (i + 1) * 0x9E3779B97F4A7C15ULL); };
+    switch (out.format) {
+      case WeightFormat::kNvfp4: {
+        fill_words(out.elements, random);
+        // Block scales 7/8, 1, 1 1/8 and 1 1/4: codes 0x36, 0x38, 0x39, 0x3A.
+        const std::uint64_t scale_key = mix(key);
+        fill_words(out.block_scales, [scale_key](std::size_t i) {
+          constexpr std::array<std::uint64_t, 4> kScales = {0x36, 0x38, 0x39, 0x3A};
+          std::uint64_t bits = mix(scale_key + i);
+          std::uint64_t word = 0;
+          for (int byte = 0; byte < 8; ++byte, bits >>= 2U) word = word << 8U | kScales[bits & 3U];
+          return word;
+        });
+        out.scale2.assign(out.num_experts, static_cast<float>(spread / kE2m1Rms));
+        break;
+      }
+      case WeightFormat::kFp8:
+        // Magnitudes up to 240 and no NaN: the upper exponent bit pattern never is all ones.
+        fill_words(out.elements, [&](std::size_t i) { return random(i) & 0xF7F7F7F7F7F7F7F7ULL; });
+        out.scale2.assign(out.num_experts, static_cast<float>(spread / 8.0));
+        break;
+      default:
+        fill_bf16(out, key, out.name == "model.embed_tokens" ? 1.0 : spread);
+    }
+    const bool is_static = out.activation == Activation::kNvfp4Static || out.activation == Activation::kFp8Static;
+    const float range = out.format == WeightFormat::kNvfp4 ? kNvfp4Range : kE4m3Max;
+    if (is_static) out.input_scale.assign(out.num_experts, kActivationRange / range);
+  }
+
+  // Uniform numbers of variance spread^2.
+  void fill_bf16(PreparedWeight& out, std::uint64_t key, double spread) {
+    const auto half_width = static_cast<float>(spread * std::sqrt(3.0));
+    fill_words(out.elements, [key, half_width](std::size_t i) {
+      std::uint64_t bits = mix(key + (i + 1) * 0x9E3779B97F4A7C15ULL);
+      std::uint64_t word = 0;
+      for (int element = 0; element < 4; ++element, bits >>= 16U) {
+        const auto centred = static_cast<float>(static_cast<std::int32_t>(bits & 0xFFFFU) - 32768);
+        word = word << 16U | encode_bf16(centred * (half_width / 32768.0F));
+      }
+      return word;
+    });
+  }
+
+  checkpoint::QuantizationMap map_;
+  std::string label_;
+  std::uint64_t seed_;
+  ActivationRequest request_;
+  WorkerPool& pool_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<WeightSource>> make_random_source(std::string_view config_json, std::string label,
+                                                         std::uint64_t seed, ActivationRequest request,
+                                                         WorkerPool& pool) {
+  auto document = ConfigDocument::parse(config_json, label);
+  NVFP4_RETURN_IF_ERROR(document);
+  const std::optional<ConfigDocument> config(std::move(document).value());
+  auto map = checkpoint::read_quantization_config(std::nullopt, config);
+  NVFP4_RETURN_IF_ERROR(map);
+  return std::unique_ptr<WeightSource>(
+      std::make_unique<RandomSource>(std::move(map).value(), std::move(label), seed, request, pool));
+}
+
+}  // namespace nvfp4::prepare
