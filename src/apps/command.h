@@ -25,6 +25,11 @@ struct Command {
 Command add_inspect_command(CLI::App& app);
 Command add_dequantize_command(CLI::App& app);
 Command add_check_command(CLI::App& app);
+Command add_run_command(CLI::App& app);
+Command add_logits_command(CLI::App& app);
+Command add_tokenize_command(CLI::App& app);
+Command add_eval_command(CLI::App& app);
+Command add_bench_command(CLI::App& app);
 
 // Prints "error: ..." as one line on stderr and returns kBadInput.
 int report(const Error& error);

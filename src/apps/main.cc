@@ -34,11 +34,13 @@ bool is_command(const std::vector<Command>& commands, std::string_view name) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"nvfp4: reads NVFP4 checkpoints exactly", "nvfp4"};
+  CLI::App app{"nvfp4: runs NVFP4 checkpoints exactly", "nvfp4"};
   app.set_version_flag("--version", std::string("nvfp4 ") + version());
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(34);
-  const std::vector<Command> commands{add_inspect_command(app), add_dequantize_command(app), add_check_command(app)};
+  const std::vector<Command> commands{add_inspect_command(app), add_dequantize_command(app), add_check_command(app),
+                                      add_run_command(app),     add_logits_command(app),     add_tokenize_command(app),
+                                      add_eval_command(app),    add_bench_command(app)};
   if (argc > 1 && argv[1][0] != '-' && !is_command(commands, argv[1])) return unknown_command(argv[1], commands);
   try {
     app.parse(argc, argv);

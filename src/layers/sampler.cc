@@ -212,26 +212,29 @@ std::span<Sampler::Entry> Sampler::largest(std::span<const float> values, std::s
     return a.value > b.value || (a.value == b.value && a.token < b.token);
   };
   if (count == 0) return {};
+  const auto bring_forward = [&](std::span<Entry> entries) {
+    std::nth_element(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(count - 1), entries.end(), before);
+  };
   // entries_ is cut back to the largest `count` whenever it is full; a later token must beat the last of them, because
   // it loses a tie.
   constexpr std::size_t kMinRoom = 1024;
-  const std::size_t room = std::min(entries_.size(), std::max(2 * count, kMinRoom));
+  const std::span<Entry> room = std::span(entries_).first(std::min(entries_.size(), std::max(2 * count, kMinRoom)));
   std::size_t size = 0;
   bool cut = false;
   float threshold = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (cut && !(values[i] > threshold)) continue;
-    if (size == room) {
-      std::nth_element(entries_.begin(), entries_.begin() + (count - 1), entries_.begin() + size, before);
-      threshold = entries_[count - 1].value;
+    if (size == room.size()) {
+      bring_forward(room);
+      threshold = room[count - 1].value;
       size = count;
       cut = true;
       if (!(values[i] > threshold)) continue;
     }
-    entries_[size++] = {values[i], static_cast<TokenId>(i)};
+    room[size++] = {values[i], static_cast<TokenId>(i)};
   }
-  const std::span<Entry> entries = std::span(entries_).first(size);
-  if (count < size) std::nth_element(entries.begin(), entries.begin() + (count - 1), entries.end(), before);
+  const std::span<Entry> entries = room.first(size);
+  if (count < size) bring_forward(entries);
   const std::span<Entry> result = entries.first(std::min(count, size));
   std::sort(result.begin(), result.end(), before);
   return result;

@@ -36,7 +36,7 @@ class ServedByTable {
   }
   void add(const layers::Linear& linear) {
     std::string reason = linear.choice().reason;
-    if (!linear.weight().activation_reason.empty()) reason += " (" + linear.weight().activation_reason + ")";
+    if (!linear.weight().activation_reason.empty()) reason += "; " + linear.weight().activation_reason;
     add(linear.weight(), linear.choice().kernel->name, reason);
   }
   [[nodiscard]] std::vector<ServedBy> take() { return std::move(lines_); }

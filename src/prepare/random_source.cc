@@ -142,10 +142,13 @@ class RandomSource final : public WeightSource {
   template <class WordAt>
   void fill_words(LargeBuffer& buffer, WordAt word_at) {
     pool_.run_ranges(buffer.size(), kPieceBytes, [&](std::size_t begin, std::size_t end, std::size_t) {
-      for (std::size_t at = begin; at < end; at += 8) {
+      std::size_t at = begin;
+      for (; at + 8 <= end; at += 8) {
         const std::uint64_t word = word_at(at / 8);
-        std::memcpy(buffer.data() + at, &word, std::min<std::size_t>(8, end - at));
+        std::memcpy(buffer.data() + at, &word, 8);
       }
+      const std::uint64_t last = word_at(at / 8);
+      std::memcpy(buffer.data() + at, &last, end - at);
     });
   }
 
@@ -159,11 +162,9 @@ class RandomSource final : public WeightSource {
         // Block scales 7/8, 1, 1 1/8 and 1 1/4: codes 0x36, 0x38, 0x39, 0x3A.
         const std::uint64_t scale_key = mix(key);
         fill_words(out.block_scales, [scale_key](std::size_t i) {
-          constexpr std::array<std::uint64_t, 4> kScales = {0x36, 0x38, 0x39, 0x3A};
-          std::uint64_t bits = mix(scale_key + i);
-          std::uint64_t word = 0;
-          for (int byte = 0; byte < 8; ++byte, bits >>= 2U) word = word << 8U | kScales[bits & 3U];
-          return word;
+          const std::uint64_t bits = mix(scale_key + i) & 0x0303030303030303ULL;  // 0..3 in each byte
+          const std::uint64_t is_zero = ~(bits | bits >> 1U) & 0x0101010101010101ULL;
+          return 0x3737373737373737ULL + bits - is_zero;
         });
         out.scale2.assign(out.num_experts, static_cast<float>(spread / kE2m1Rms));
         break;

@@ -1,0 +1,230 @@
+// nvfp4 bench engine DIR --input-len N --output-len N --concurrency N
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "apps/command.h"
+#include "apps/model_arguments.h"
+#include "engine/engine.h"
+
+namespace nvfp4::apps {
+namespace {
+
+using engine::Clock;
+
+struct Options {
+  ModelArguments model;
+  std::uint32_t input_len = 128;
+  std::uint32_t output_len = 128;
+  std::uint32_t concurrency = 1;
+  std::uint32_t num_prompts = 0;  // 0: four for each that runs at a time
+  double kv_cache_gib = 4.0;
+  std::uint64_t seed = 0;
+  bool json = false;
+};
+
+double milliseconds(Clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+
+// Times of one kind. Percentiles interpolate linearly, as numpy does.
+class Times {
+ public:
+  void add(double ms) { values_.push_back(ms); }
+  void sort() { std::sort(values_.begin(), values_.end()); }
+  [[nodiscard]] double mean() const {
+    double sum = 0;
+    for (const double value : values_) sum += value;
+    return values_.empty() ? 0 : sum / static_cast<double>(values_.size());
+  }
+  [[nodiscard]] double deviation() const {
+    double sum = 0;
+    for (const double value : values_) sum += (value - mean()) * (value - mean());
+    return values_.empty() ? 0 : std::sqrt(sum / static_cast<double>(values_.size()));
+  }
+  [[nodiscard]] double percentile(double p) const {
+    if (values_.empty()) return 0;
+    const double rank = p / 100 * static_cast<double>(values_.size() - 1);
+    const auto below = static_cast<std::size_t>(rank);
+    const std::size_t above = std::min(below + 1, values_.size() - 1);
+    return values_[below] + (values_[above] - values_[below]) * (rank - static_cast<double>(below));
+  }
+
+ private:
+  std::vector<double> values_;
+};
+
+struct Measured {
+  std::uint32_t num_completed = 0;
+  std::uint64_t num_input_tokens = 0;
+  std::uint64_t num_output_tokens = 0;
+  double seconds = 0;
+  Times ttft, tpot, itl;  // time to first token, per output token after the first, between tokens
+};
+
+// Keeps `concurrency` requests under way until all are done.
+class EngineBench {
+ public:
+  EngineBench(const Options& options, engine::Engine& engine, std::uint32_t vocab_size)
+      : options_(options), engine_(engine), vocab_size_(vocab_size) {}
+
+  Result<Measured> run(std::uint32_t num_prompts) {
+    const Clock::time_point began = Clock::now();
+    std::uint32_t num_sent = 0;
+    while (num_sent < num_prompts || engine_.has_work()) {
+      for (; num_sent < num_prompts && last_.size() < options_.concurrency; ++num_sent) {
+        auto id = engine_.add(make_request(num_sent));
+        NVFP4_RETURN_IF_ERROR(id);
+        last_.emplace(*id, Clock::time_point());
+      }
+      auto events = engine_.step();
+      NVFP4_RETURN_IF_ERROR(events);
+      for (const engine::TokenEvent& event : *events) {
+        if (event.finish_reason == engine::FinishReason::kError) return event.error;
+        take(event);
+      }
+    }
+    measured_.seconds = milliseconds(Clock::now() - began) / 1e3;
+    for (Times* times : {&measured_.ttft, &measured_.tpot, &measured_.itl}) times->sort();
+    return measured_;
+  }
+
+ private:
+  // Random tokens; end-of-text tokens do not stop it.
+  engine::Request make_request(std::uint32_t prompt_idx) const {
+    engine::Request request;
+    std::uint64_t state = options_.seed * 0x9E3779B97F4A7C15ULL + prompt_idx + 1;
+    for (std::uint32_t i = 0; i < options_.input_len; ++i) {
+      state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+      request.prompt.push_back(static_cast<TokenId>((state >> 33U) % vocab_size_));
+    }
+    request.max_tokens = options_.output_len;
+    return request;
+  }
+
+  void take(const engine::TokenEvent& event) {
+    const auto found = last_.find(event.sequence);
+    const engine::SequenceFacts& facts = event.facts;
+    if (facts.num_output_tokens == 1) {
+      measured_.ttft.add(milliseconds(facts.first_token - facts.arrival));
+    } else {
+      measured_.itl.add(milliseconds(facts.last_token - found->second));
+    }
+    found->second = facts.last_token;
+    if (event.finish_reason == engine::FinishReason::kNone) return;
+    ++measured_.num_completed;
+    measured_.num_input_tokens += facts.num_prompt_tokens;
+    measured_.num_output_tokens += facts.num_output_tokens;
+    if (facts.num_output_tokens > 1) {
+      measured_.tpot.add(milliseconds(facts.last_token - facts.first_token) / (facts.num_output_tokens - 1));
+    }
+    last_.erase(found);
+  }
+
+  const Options& options_;
+  engine::Engine& engine_;
+  std::uint32_t vocab_size_;
+  std::unordered_map<engine::SequenceId, Clock::time_point> last_;  // of the newest token
+  Measured measured_;
+};
+
+// With the field names of vLLM's serving benchmark.
+nlohmann::json json_of(const Options& options, const Measured& measured) {
+  const double outputs = static_cast<double>(measured.num_output_tokens);
+  const double inputs = static_cast<double>(measured.num_input_tokens);
+  nlohmann::json out = {{"duration", measured.seconds},
+                        {"completed", measured.num_completed},
+                        {"max_concurrency", options.concurrency},
+                        {"input_len", options.input_len},
+                        {"output_len", options.output_len},
+                        {"total_input_tokens", measured.num_input_tokens},
+                        {"total_output_tokens", measured.num_output_tokens},
+                        {"request_throughput", measured.num_completed / measured.seconds},
+                        {"output_throughput", outputs / measured.seconds},
+                        {"total_token_throughput", (inputs + outputs) / measured.seconds}};
+  const auto add = [&](const std::string& name, const Times& times) {
+    out["mean_" + name + "_ms"] = times.mean();
+    out["median_" + name + "_ms"] = times.percentile(50);
+    out["std_" + name + "_ms"] = times.deviation();
+    out["p99_" + name + "_ms"] = times.percentile(99);
+  };
+  add("ttft", measured.ttft);
+  add("tpot", measured.tpot);
+  add("itl", measured.itl);
+  return out;
+}
+
+void print(const nlohmann::json& facts) {
+  const auto line = [&](const char* label, const char* key, bool whole) {
+    if (whole) {
+      fmt::print("{:<40} {}\n", label, facts[key].get<std::uint64_t>());
+    } else {
+      fmt::print("{:<40} {:.2f}\n", label, facts[key].get<double>());
+    }
+  };
+  line("Successful requests:", "completed", true);
+  line("Maximum request concurrency:", "max_concurrency", true);
+  line("Benchmark duration (s):", "duration", false);
+  line("Total input tokens:", "total_input_tokens", true);
+  line("Total generated tokens:", "total_output_tokens", true);
+  line("Request throughput (req/s):", "request_throughput", false);
+  line("Output token throughput (tok/s):", "output_throughput", false);
+  line("Total token throughput (tok/s):", "total_token_throughput", false);
+  for (const std::pair<const char*, std::string> kind : {std::pair{"TTFT", "ttft"}, {"TPOT", "tpot"}, {"ITL", "itl"}}) {
+    for (const std::pair<const char*, std::string> which :
+         {std::pair{"Mean", "mean"}, {"Median", "median"}, {"P99", "p99"}}) {
+      line(fmt::format("{} {} (ms):", which.first, kind.first).c_str(),
+           fmt::format("{}_{}_ms", which.second, kind.second).c_str(), false);
+    }
+  }
+}
+
+int run(const Options& options) {
+  auto model = load_runnable_model(options.model);
+  if (!model) return report(model.error());
+  if (!options.model.quiet) print_kernels(*model->model, stderr);
+  engine::EngineOptions engine_options;
+  engine_options.kv_type = model->kv_type;
+  engine_options.kv_bytes = static_cast<std::uint64_t>(options.kv_cache_gib * 0x1p30);
+  engine_options.max_sequences = options.concurrency;
+  auto engine = engine::Engine::create(*model->model, engine_options, *model->pool);
+  if (!engine) return report(engine.error());
+  EngineBench bench(options, *engine, model->model->shape().vocab_size);
+  auto measured = bench.run(options.num_prompts == 0 ? 4 * options.concurrency : options.num_prompts);
+  if (!measured) return report(measured.error());
+  nlohmann::json facts = json_of(options, *measured);
+  if (!options.json) {
+    print(facts);
+    return kDone;
+  }
+  facts["model"] = model->label;
+  facts["kernels"] = kernels_json(*model->model);
+  fmt::print("{}\n", facts.dump(2));
+  return kDone;
+}
+
+}  // namespace
+
+Command add_bench_command(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* bench = app.add_subcommand("bench", "Measure speed: nvfp4 bench engine DIR");
+  bench->require_subcommand(1);
+  CLI::App* parser = bench->add_subcommand("engine", "Time requests of random tokens through the engine");
+  add_model_arguments(*parser, options->model);
+  parser->add_option("--input-len", options->input_len, "tokens of a prompt (128)")->check(CLI::Range(1, 1 << 20));
+  parser->add_option("--output-len", options->output_len, "tokens of an answer (128)")->check(CLI::Range(1, 1 << 20));
+  parser->add_option("--concurrency", options->concurrency, "requests at a time (1)")->check(CLI::Range(1, 4096));
+  parser->add_option("--num-prompts", options->num_prompts, "requests in all (four for each at a time)");
+  parser->add_option("--kv-cache-gib", options->kv_cache_gib, "memory for keys and values, at most (4)")
+      ->check(CLI::Range(0.001, 1e6));
+  parser->add_option("--seed", options->seed, "of the prompts (0)");
+  parser->add_flag("--json", options->json, "as JSON, with the kernels that served");
+  return {bench, [options] { return run(*options); }};
+}
+
+}  // namespace nvfp4::apps

@@ -1,0 +1,183 @@
+#include "apps/model_arguments.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "apps/command.h"
+#include "apps/progress.h"
+#include "base/thread_team.h"
+#include "nvfp4/checkpoint.h"
+
+namespace nvfp4::apps {
+namespace {
+
+models::LoadOptions load_options(const ModelArguments& arguments) {
+  models::LoadOptions options;
+  options.precision = arguments.precision == "f32" ? layers::Precision::kF32 : layers::Precision::kBF16;
+  if (arguments.activations == "w4a16") options.activations = prepare::ActivationRequest::kW4A16;
+  if (arguments.activations == "w4a4") options.activations = prepare::ActivationRequest::kW4A4;
+  return options;
+}
+
+layers::KvType kv_type(const ModelArguments& arguments, const std::string& checkpoint_scheme) {
+  if (arguments.kv_cache == "f32") return layers::KvType::kF32;
+  if (arguments.kv_cache == "bf16") return layers::KvType::kBF16;
+  if (arguments.kv_cache == "fp8" || checkpoint_scheme == "fp8") return layers::KvType::kFp8;
+  return arguments.precision == "f32" ? layers::KvType::kF32 : layers::KvType::kBF16;
+}
+
+Status load_text_files(const std::filesystem::path& directory, RunnableModel& out) {
+  auto root = checkpoint::ModelRoot::open(directory);
+  NVFP4_RETURN_IF_ERROR(root);
+  auto generation = engine::GenerationConfig::read(*root);
+  NVFP4_RETURN_IF_ERROR(generation);
+  out.generation = std::move(generation).value();
+  auto tokenizer = Tokenizer::load(directory);
+  if (tokenizer) {
+    out.tokenizer = std::move(tokenizer).value();
+  } else {
+    out.no_tokenizer = tokenizer.error();
+  }
+  return {};
+}
+
+Status load_checkpoint(const ModelArguments& arguments, RunnableModel& out) {
+  auto directory = model_directory(arguments.directory);
+  NVFP4_RETURN_IF_ERROR(directory);
+  OpenOptions open_options;
+  open_options.load_mode = LoadMode::kRead;
+  auto checkpoint = Checkpoint::open(*directory, open_options);
+  NVFP4_RETURN_IF_ERROR(checkpoint);
+  out.label = directory->string();
+  out.kv_type = kv_type(arguments, checkpoint->kv_cache_scheme());
+  NVFP4_RETURN_IF_ERROR(load_text_files(*directory, out));
+  Progress progress(arguments.quiet);
+  models::LoadOptions options = load_options(arguments);
+  options.on_progress = [&progress](std::uint64_t done, std::uint64_t total) { progress.show(done, total); };
+  auto model = models::load_model(*checkpoint, out.label, options);
+  NVFP4_RETURN_IF_ERROR(model);
+  out.model = std::move(model).value();
+  return {};
+}
+
+Status make_dummy(const ModelArguments& arguments, RunnableModel& out) {
+  auto config = read_text(arguments.config_file);
+  NVFP4_RETURN_IF_ERROR(config);
+  out.label = arguments.config_file;
+  out.kv_type = kv_type(arguments, "");
+  if (!arguments.quiet) fmt::print(stderr, "making random weights for {}\n", printable(out.label));
+  auto model = models::make_random_model(*config, out.label, arguments.dummy_seed, load_options(arguments), *out.pool);
+  NVFP4_RETURN_IF_ERROR(model);
+  out.model = std::move(model).value();
+  out.no_tokenizer = Error{ErrorCode::kNotFound, out.label, "random weights have no tokenizer; give token ids instead"};
+  return {};
+}
+
+}  // namespace
+
+void add_model_arguments(CLI::App& parser, ModelArguments& arguments) {
+  parser.add_option("DIR", arguments.directory, "checkpoint directory, or a Hugging Face id in the local cache");
+  parser.add_flag("--dummy-weights", arguments.dummy_weights, "random weights for the configuration of --config");
+  parser.add_option("--config", arguments.config_file, "a config.json, for --dummy-weights");
+  parser.add_option("--dummy-seed", arguments.dummy_seed, "of the random weights (0)");
+  parser
+      .add_option("--activations", arguments.activations,
+                  "checkpoint: as the file asks; w4a16: 16-bit everywhere; w4a4: FP4 in every NVFP4 layer")
+      ->check(CLI::IsMember({"checkpoint", "w4a16", "w4a4"}));
+  parser.add_option("--precision", arguments.precision, "of values between layers: bf16 or f32")
+      ->check(CLI::IsMember({"bf16", "f32"}));
+  parser.add_option("--kv-cache-dtype", arguments.kv_cache, "auto (the checkpoint's), bf16, fp8 or f32")
+      ->check(CLI::IsMember({"auto", "bf16", "fp8", "f32"}));
+  parser.add_option("--threads", arguments.num_threads, "worker threads (all cores)")->check(CLI::Range(0, 1024));
+  parser.add_flag("-q,--quiet", arguments.quiet, "nothing on stderr but errors");
+}
+
+Result<RunnableModel> load_runnable_model(const ModelArguments& arguments) {
+  if (arguments.dummy_weights != arguments.directory.empty() ||
+      arguments.dummy_weights == arguments.config_file.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "nvfp4",
+                 "give a checkpoint directory, or --dummy-weights with --config FILE; see --help"};
+  }
+  RunnableModel out;
+  out.pool = std::make_unique<WorkerPool>(arguments.num_threads == 0 ? available_cores() : arguments.num_threads);
+  NVFP4_RETURN_IF_ERROR(arguments.dummy_weights ? make_dummy(arguments, out) : load_checkpoint(arguments, out));
+  if (out.tokenizer && out.tokenizer->vocab_size() > out.model->shape().vocab_size) {
+    return Error{ErrorCode::kContradiction, out.label + "/tokenizer.json",
+                 fmt::format("has token ids up to {}, but the model's vocabulary is {}; they are not of one model",
+                             out.tokenizer->vocab_size() - 1, out.model->shape().vocab_size)};
+  }
+  return out;
+}
+
+Result<const Tokenizer*> require_tokenizer(const RunnableModel& model) {
+  if (model.tokenizer) return &*model.tokenizer;
+  return *model.no_tokenizer;
+}
+
+void print_kernels(const models::LanguageModel& model, std::FILE* out) {
+  std::size_t kind_width = 5;
+  std::size_t kernel_width = 6;
+  for (const models::ServedBy& line : model.served_by()) {
+    kind_width = std::max(kind_width, line.layer_kind.size());
+    kernel_width = std::max(kernel_width, line.kernel.size());
+  }
+  fmt::print(out, "{:<{}}  {:<11}  {:>7}  {:>9}  {:<{}}  {}\n", "layer", kind_width, "scheme", "weights", "size",
+             "kernel", kernel_width, "why");
+  for (const models::ServedBy& line : model.served_by()) {
+    fmt::print(out, "{:<{}}  {:<11}  {:>7}  {:>9}  {:<{}}  {}\n", printable(line.layer_kind), kind_width, line.scheme,
+               line.num_weights, human_bytes(static_cast<double>(line.num_bytes)), line.kernel, kernel_width,
+               line.reason);
+  }
+}
+
+nlohmann::json kernels_json(const models::LanguageModel& model) {
+  nlohmann::json lines = nlohmann::json::array();
+  for (const models::ServedBy& line : model.served_by()) {
+    lines.push_back({{"layer_kind", line.layer_kind},
+                     {"scheme", line.scheme},
+                     {"kernel", line.kernel},
+                     {"reason", line.reason},
+                     {"num_weights", line.num_weights},
+                     {"num_bytes", line.num_bytes}});
+  }
+  return lines;
+}
+
+Result<std::vector<TokenId>> parse_tokens(const std::string& list) {
+  std::vector<TokenId> tokens;
+  const char* at = list.data();
+  const char* const end = at + list.size();
+  while (at < end) {
+    TokenId token = 0;
+    const auto [after, failure] = std::from_chars(at, end, token);
+    if (failure != std::errc() || (after < end && *after != ',')) {
+      return Error{ErrorCode::kInvalidArgument, "tokens",
+                   fmt::format("\"{}\" is not a list of token ids such as 1,2,3", list)};
+    }
+    tokens.push_back(token);
+    at = after < end ? after + 1 : end;
+  }
+  return tokens;
+}
+
+Result<std::string> read_text(const std::string& path) {
+  std::FILE* const file = path == "-" ? stdin : std::fopen(path.c_str(), "rb");
+  if (file == nullptr) return Error{ErrorCode::kIo, path, fmt::format("cannot be opened: {}", std::strerror(errno))};
+  std::string text;
+  char buffer[65536];
+  errno = 0;
+  for (std::size_t count = 0; (count = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, count);
+  const bool failed = std::ferror(file) != 0;
+  const int reason = errno;
+  if (file != stdin) std::fclose(file);
+  if (failed) return Error{ErrorCode::kIo, path, fmt::format("cannot be read: {}", std::strerror(reason))};
+  return text;
+}
+
+}  // namespace nvfp4::apps

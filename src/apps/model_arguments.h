@@ -1,0 +1,62 @@
+// What all commands that run a model share: which model, how it is loaded, what is said about it at start.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/worker_pool.h"
+#include "engine/generation_config.h"
+#include "layers/kv_cache.h"
+#include "models/load_model.h"
+#include "models/model.h"
+#include "nvfp4/result.h"
+#include "text/tokenizer.h"
+
+namespace nvfp4::apps {
+
+struct ModelArguments {
+  std::string directory;
+  bool dummy_weights = false;
+  std::string config_file;
+  std::uint64_t dummy_seed = 0;
+  std::string activations = "checkpoint";
+  std::string precision = "bf16";
+  std::string kv_cache = "auto";
+  std::size_t num_threads = 0;  // 0: all cores
+  bool quiet = false;
+};
+
+void add_model_arguments(CLI::App& parser, ModelArguments& arguments);
+
+// A model ready to run, with what its folder says about text. Movable; the members outlive engines made of them.
+struct RunnableModel {
+  std::string label;  // the directory, or the file of the configuration
+  std::unique_ptr<WorkerPool> pool;
+  std::unique_ptr<models::LanguageModel> model;
+  std::optional<Tokenizer> tokenizer;
+  std::optional<Error> no_tokenizer;  // why there is none
+  engine::GenerationConfig generation;
+  layers::KvType kv_type = layers::KvType::kBF16;
+};
+
+// Loads with a progress bar on stderr.
+[[nodiscard]] Result<RunnableModel> load_runnable_model(const ModelArguments& arguments);
+
+// The tokenizer, or the reason why there is none.
+[[nodiscard]] Result<const Tokenizer*> require_tokenizer(const RunnableModel& model);
+
+// layer kind -> scheme in the file -> kernel -> reason.
+void print_kernels(const models::LanguageModel& model, std::FILE* out);
+[[nodiscard]] nlohmann::json kernels_json(const models::LanguageModel& model);
+
+// "1,2,3" -> token ids.
+[[nodiscard]] Result<std::vector<TokenId>> parse_tokens(const std::string& list);
+// A whole file, or standard input for "-".
+[[nodiscard]] Result<std::string> read_text(const std::string& path);
+
+}  // namespace nvfp4::apps
