@@ -16,9 +16,10 @@ if(NVFP4_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# nvfp4_room(NAME ROOMS room... LINK library...): ROOMS are the rooms it may include, LINK what it needs from outside.
+# nvfp4_room(NAME ROOMS room... LINK library... TEST_ROOMS room...): ROOMS are the rooms it may include, LINK what it needs
+# from outside, TEST_ROOMS what only its test needs.
 function(nvfp4_room name)
-  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK;TEST_ROOMS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc"
        "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc")
   set(tests ${sources})
@@ -45,6 +46,10 @@ function(nvfp4_room name)
     target_compile_options(${target}_test PRIVATE -O1)
     target_include_directories(${target}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)  # support/
     target_link_libraries(${target}_test PRIVATE nvfp4_${target} GTest::gtest GTest::gmock GTest::gtest_main)
+    foreach(room IN LISTS ROOM_TEST_ROOMS)
+      string(REPLACE "/" "_" room "${room}")
+      target_link_libraries(${target}_test PRIVATE nvfp4_${room})
+    endforeach()
     target_compile_definitions(${target}_test PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
     add_test(NAME ${target} COMMAND ${target}_test)
     set_tests_properties(${target} PROPERTIES TIMEOUT 600 LABELS "unit;threads")

@@ -139,9 +139,10 @@ TEST_P(FamilyTest, FindsWhatItNames) {
 
 TEST_P(FamilyTest, RefusesInvalidUtf8WithItsOffset) {
   const Tokenizer tokenizer = load();
-  for (const auto& [text, offset] : {std::pair{std::string("ab\xff"), "byte 2 "}, std::pair{std::string("\xc3"), "byte 0 "},
-                                     std::pair{std::string("x\xed\xa0\x80"), "byte 1 "},
-                                     std::pair{std::string("\xc3\xa9\xf4\x90\x80\x80"), "byte 2 "}}) {
+  for (const auto& [text, offset] :
+       {std::pair{std::string("ab\xff"), "byte 2 "}, std::pair{std::string("\xc3"), "byte 0 "},
+        std::pair{std::string("x\xed\xa0\x80"), "byte 1 "},
+        std::pair{std::string("\xc3\xa9\xf4\x90\x80\x80"), "byte 2 "}}) {
     const auto ids = tokenizer.encode(text);
     ASSERT_FALSE(ids.ok());
     EXPECT_THAT(ids.error().to_string(), testing::HasSubstr(offset));

@@ -32,6 +32,7 @@ WorkerPool::~WorkerPool() {
     stop_ = true;
   }
   wake_.notify_all();
+  threads_.clear();  // joins while what they wait on is still there
 }
 
 void WorkerPool::run_pieces(std::size_t num_pieces, Piece piece, void* context) {

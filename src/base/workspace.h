@@ -15,7 +15,10 @@ class Workspace {
 
   // Room for num_bytes; everything that was taken becomes invalid. Throws std::bad_alloc.
   void reserve(std::size_t num_bytes) {
-    if (num_bytes > memory_.size()) memory_ = LargeVector<std::byte>(num_bytes + kAlignment);
+    if (num_bytes > capacity_) {
+      memory_ = LargeVector<std::byte>(num_bytes + kAlignment);
+      capacity_ = num_bytes;
+    }
     used_ = 0;
   }
 
@@ -29,7 +32,7 @@ class Workspace {
   template <class T>
   [[nodiscard]] std::span<T> take(std::size_t count) {
     const std::size_t num_bytes = bytes_for<T>(count);
-    assert(used_ + num_bytes <= memory_.size());
+    assert(used_ + num_bytes <= capacity_);
     T* const begin = reinterpret_cast<T*>(aligned_base() + used_);
     used_ += num_bytes;
     peak_ = used_ > peak_ ? used_ : peak_;
@@ -57,7 +60,8 @@ class Workspace {
     return memory_.data() + (kAlignment - address % kAlignment) % kAlignment;
   }
 
-  LargeVector<std::byte> memory_;
+  LargeVector<std::byte> memory_;  // capacity_ bytes, and what alignment takes
+  std::size_t capacity_ = 0;
   std::size_t used_ = 0;
   std::size_t peak_ = 0;
 };

@@ -417,6 +417,19 @@ TEST_F(EngineTest, FirstComeFirstServed) {
   EXPECT_EQ(order, (std::vector<SequenceId>{first, second, third}));
 }
 
+// The running sequence will need a block soon: a newcomer that takes all the free ones would compute in vain.
+TEST_F(EngineTest, NewcomersLeaveABlockToWhoRuns) {
+  Engine engine = make_engine(options(8, 100));
+  const Request running{std::vector<TokenId>(40, 1), {}, 20, {}};
+  const Request newcomer{std::vector<TokenId>(80, 2), {}, 5, {}};
+  add(engine, running);
+  add(engine, newcomer);
+  const auto answers = run(engine);
+  EXPECT_EQ(engine.scheduler().num_preemptions(), 0U);
+  EXPECT_EQ(answers.at(0), expected_answer(running, kContext));
+  EXPECT_EQ(answers.at(1), expected_answer(newcomer, kContext));
+}
+
 // A long prompt takes what the running sequences leave of each step, and they go on meanwhile.
 TEST_F(EngineTest, PromptsAreComputedInPiecesBesideRunningSequences) {
   Engine engine = make_engine(options(100, 10, 4));

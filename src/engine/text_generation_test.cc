@@ -112,6 +112,18 @@ TEST_F(TextGenerationTest, PiecesAreTheWholeText) {
   }
 }
 
+TEST_F(TextGenerationTest, HalfACharacterAtTheEndIsTold) {
+  bool seen = false;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    TextRequest request = asking("x" + std::to_string(seed), seed);
+    request.tokens.max_tokens = 1;
+    const TextAnswer answer = run_one(request);
+    EXPECT_EQ(answer.text, tokenizer_->decode(answer.tokens, true));
+    seen = seen || answer.text == "\xef\xbf\xbd";
+  }
+  EXPECT_TRUE(seen);
+}
+
 TEST_F(TextGenerationTest, StopTokenEndsWithoutItsText) {
   TextRequest request = asking("x", 3);
   request.tokens.max_tokens = 180;

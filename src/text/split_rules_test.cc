@@ -62,7 +62,8 @@ TEST(SplitRules, KnowsThePublishedSpellings) {
 }
 
 TEST(SplitRules, CutsAsTheFamiliesDo) {
-  EXPECT_EQ(by_hand(KnownPattern::kQwen2, "It's 123  ok!\n\n x"), (Pieces{"It", "'s", " ", "1", "2", "3", " ", " ok", "!\n\n", " x"}));
+  EXPECT_EQ(by_hand(KnownPattern::kQwen2, "It's 123  ok!\n\n x"),
+            (Pieces{"It", "'s", " ", "1", "2", "3", " ", " ok", "!\n\n", " x"}));
   EXPECT_EQ(by_hand(KnownPattern::kLlama3, "1234 x"), (Pieces{"123", "4", " x"}));
   EXPECT_EQ(by_hand(KnownPattern::kGpt2, "It'S 123  ok!\n"), (Pieces{"It", "'", "S", " 123", " ", " ok", "!", "\n"}));
   EXPECT_EQ(by_hand(KnownPattern::kQwen35, "e\xcc\x81x"), (Pieces{"e\xcc\x81x"}));
@@ -75,10 +76,50 @@ TEST(SplitRules, CutsAsTheFamiliesDo) {
 // Every pattern on random texts of hard characters, as PCRE2 sees the same regular expression. All characters are of
 // Unicode 14, which both know.
 TEST(SplitRules, AgreesWithPcre2) {
-  const std::vector<std::string> parts = {
-      " ",  "  ", "\n", "\r", "\t", "\xc2\xa0", "\xe3\x80\x80", "\xc2\x85", "\xe1\xa0\x8e", "a",  "b", "s",  "S",  "t",   "re",  "LL",
-      "'",  "'s", "'D", "A",  "B",  "\xc5\xbf", "\xc2\xaa",     "\xca\xb0", "\xc7\x85",     "1",  "2", "\xc2\xb2", "\xd9\xa1", "\xe2\x85\xab", "\xcc\x81", "\xe0\xa4\xbc",
-      "/",  "!",  "_",  "-",  "\xe4\xb8\xad", "\xe3\x81\x82", "\xed\x95\x9c", "\xf0\x9f\x98\x80", "\xf0\x9d\x9f\x8e", "\xe2\x80\x8d", "\x1c", std::string(1, '\0')};
+  const std::vector<std::string> parts = {" ",
+                                          "  ",
+                                          "\n",
+                                          "\r",
+                                          "\t",
+                                          "\xc2\xa0",
+                                          "\xe3\x80\x80",
+                                          "\xc2\x85",
+                                          "\xe1\xa0\x8e",
+                                          "a",
+                                          "b",
+                                          "s",
+                                          "S",
+                                          "t",
+                                          "re",
+                                          "LL",
+                                          "'",
+                                          "'s",
+                                          "'D",
+                                          "A",
+                                          "B",
+                                          "\xc5\xbf",
+                                          "\xc2\xaa",
+                                          "\xca\xb0",
+                                          "\xc7\x85",
+                                          "1",
+                                          "2",
+                                          "\xc2\xb2",
+                                          "\xd9\xa1",
+                                          "\xe2\x85\xab",
+                                          "\xcc\x81",
+                                          "\xe0\xa4\xbc",
+                                          "/",
+                                          "!",
+                                          "_",
+                                          "-",
+                                          "\xe4\xb8\xad",
+                                          "\xe3\x81\x82",
+                                          "\xed\x95\x9c",
+                                          "\xf0\x9f\x98\x80",
+                                          "\xf0\x9d\x9f\x8e",
+                                          "\xe2\x80\x8d",
+                                          "\x1c",
+                                          std::string(1, '\0')};
   std::mt19937 rng(5);
   for (const Family& family : families()) {
     const auto splitter = RegexSplitter::compile(family.regex, "here");
@@ -99,7 +140,8 @@ TEST(RegexSplitter, RewritesWhatOnigurumaReadsDifferently) {
 }
 
 TEST(RegexSplitter, RefusesWhatItCannotDo) {
-  for (const char* regex : {R"(\h)", R"(\bx)", R"([[:alpha:]])", R"([a&&b])", R"([a)", R"((?m:.))", R"(x{2}+)", R"([\S])", "\\", R"((?<n>x))"}) {
+  for (const char* regex : {R"(\h)", R"(\bx)", R"([[:alpha:]])", R"([a&&b])", R"([a)", R"((?m:.))", R"(x{2}+)",
+                            R"([\S])", "\\", R"((?<n>x))"}) {
     const auto splitter = RegexSplitter::compile(regex, "tokenizer.json: pre_tokenizer.pattern");
     ASSERT_FALSE(splitter.ok()) << regex;
     EXPECT_EQ(splitter.error().code, ErrorCode::kUnsupported) << regex;
