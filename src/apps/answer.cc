@@ -23,18 +23,63 @@ nlohmann::json logprob_json(const engine::TokenEvent& event) {
   return {{"token", event.token}, {"logprob", *event.logprob}, {"top", top}};
 }
 
-void take(const engine::TokenEvent& event, Answer& answer) {
-  answer.facts = event.facts;
-  answer.finish_reason = event.finish_reason;
-  if (event.finish_reason == FinishReason::kError) return;
-  answer.tokens.push_back(event.token);
-  if (event.logprob) answer.logprobs.push_back(logprob_json(event));
-}
+// One sequence, with the text of its tokens; without a tokenizer the text is their ids, separated by spaces.
+class Stream {
+ public:
+  Stream(engine::Engine& engine, const RunnableModel& model) : engine_(engine) {
+    if (model.tokenizer) generation_.emplace(engine, *model.tokenizer);
+  }
 
-// Without a tokenizer: the ids, separated by spaces.
-std::string id_text(const engine::TokenEvent& event, const Answer& so_far) {
-  return fmt::format("{}{}", so_far.tokens.size() > 1 ? " " : "", event.token);
-}
+  Status add(engine::TextRequest request) {
+    auto id = generation_ ? generation_->add(std::move(request)) : engine_.add(std::move(request.tokens));
+    NVFP4_RETURN_IF_ERROR(id);
+    id_ = *id;
+    return {};
+  }
+  void cancel() {
+    if (generation_) {
+      generation_->cancel(id_);
+    } else {
+      engine_.cancel(id_);
+    }
+  }
+  [[nodiscard]] bool has_work() const { return engine_.has_work(); }
+
+  // Takes the next token into `answer`, if the step got that far; `text` is what it adds to the answer's.
+  Status step(Answer& answer, std::string& text) {
+    text.clear();
+    if (generation_) {
+      auto events = generation_->step();
+      NVFP4_RETURN_IF_ERROR(events);
+      for (const engine::TextEvent& event : *events) {
+        NVFP4_RETURN_IF_ERROR(take(event.token, answer));
+        text += event.text;
+      }
+      return {};
+    }
+    auto events = engine_.step();
+    NVFP4_RETURN_IF_ERROR(events);
+    for (const engine::TokenEvent& event : *events) {
+      NVFP4_RETURN_IF_ERROR(take(event, answer));
+      text += fmt::format("{}{}", answer.tokens.size() > 1 ? " " : "", event.token);
+    }
+    return {};
+  }
+
+ private:
+  static Status take(const engine::TokenEvent& event, Answer& answer) {
+    if (event.finish_reason == FinishReason::kError) return event.error;
+    answer.facts = event.facts;
+    answer.finish_reason = event.finish_reason;
+    answer.tokens.push_back(event.token);
+    if (event.logprob) answer.logprobs.push_back(logprob_json(event));
+    return {};
+  }
+
+  engine::Engine& engine_;
+  std::optional<engine::TextGeneration> generation_;
+  engine::SequenceId id_ = 0;
+};
 
 }  // namespace
 
@@ -63,7 +108,7 @@ nlohmann::json Answer::json() const {
 }
 
 Result<Answer> answer(engine::Engine& engine, const RunnableModel& model, engine::TextRequest request,
-                      const std::function<void(std::string_view)>& on_text) {
+                      const AnswerListener& listener) {
   Answer answer;
   if (request.prompt_text) {
     auto tokenizer = require_tokenizer(model);
@@ -74,41 +119,20 @@ Result<Answer> answer(engine::Engine& engine, const RunnableModel& model, engine
     request.prompt_text.reset();
   }
   answer.prompt_tokens = request.tokens.prompt;
-  std::optional<engine::TextGeneration> generation;
-  if (model.tokenizer) generation.emplace(engine, *model.tokenizer);
-  auto id = generation ? generation->add(std::move(request)) : engine.add(std::move(request.tokens));
-  NVFP4_RETURN_IF_ERROR(id);
+  Stream stream(engine, model);
+  NVFP4_RETURN_IF_ERROR(stream.add(std::move(request)));
+  listener.on_accepted();
 
   const InterruptGuard guard;
-  Error failure;
-  const auto on_event = [&](const engine::TokenEvent& event, std::optional<std::string_view> decoded) {
-    take(event, answer);
-    if (event.finish_reason == FinishReason::kError) failure = event.error;
-    const std::string text = decoded ? std::string(*decoded) : id_text(event, answer);
+  std::string text;
+  bool wanted = true;
+  while (stream.has_work() && wanted && !answer.interrupted) {
+    NVFP4_RETURN_IF_ERROR(stream.step(answer, text));
     answer.text += text;
-    if (!text.empty()) on_text(text);
-  };
-  while (engine.has_work()) {
-    if (InterruptGuard::requested()) {
-      answer.interrupted = true;
-      if (generation) {
-        generation->cancel(*id);
-      } else {
-        engine.cancel(*id);
-      }
-      break;
-    }
-    if (generation) {
-      auto events = generation->step();
-      NVFP4_RETURN_IF_ERROR(events);
-      for (const engine::TextEvent& event : *events) on_event(event.token, event.text);
-    } else {
-      auto events = engine.step();
-      NVFP4_RETURN_IF_ERROR(events);
-      for (const engine::TokenEvent& event : *events) on_event(event, std::nullopt);
-    }
+    if (!text.empty()) wanted = listener.on_text(text);
+    answer.interrupted = InterruptGuard::requested() && stream.has_work();
   }
-  if (answer.finish_reason == FinishReason::kError) return failure;
+  stream.cancel();
   return answer;
 }
 

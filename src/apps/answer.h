@@ -28,8 +28,13 @@ struct Answer {
   [[nodiscard]] nlohmann::json json() const;
 };
 
-// Runs the request to its end or until Ctrl-C. on_text gets the text as it comes; without a tokenizer, token ids.
+struct AnswerListener {
+  std::function<void()> on_accepted;              // the request can be served; comes before any text
+  std::function<bool(std::string_view)> on_text;  // as it comes; without a tokenizer, token ids. False: stop
+};
+
+// Runs the request to its end, until Ctrl-C or until the listener has enough.
 [[nodiscard]] Result<Answer> answer(engine::Engine& engine, const RunnableModel& model, engine::TextRequest request,
-                                    const std::function<void(std::string_view)>& on_text);
+                                    const AnswerListener& listener);
 
 }  // namespace nvfp4::apps

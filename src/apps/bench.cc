@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/input.h"
 #include "apps/model_arguments.h"
 #include "engine/engine.h"
 
@@ -44,7 +46,8 @@ class Times {
   }
   [[nodiscard]] double deviation() const {
     double sum = 0;
-    for (const double value : values_) sum += (value - mean()) * (value - mean());
+    const double centre = mean();
+    for (const double value : values_) sum += (value - centre) * (value - centre);
     return values_.empty() ? 0 : std::sqrt(sum / static_cast<double>(values_.size()));
   }
   [[nodiscard]] double percentile(double p) const {
@@ -60,6 +63,7 @@ class Times {
 };
 
 struct Measured {
+  std::uint32_t num_prompts = 0;
   std::uint32_t num_completed = 0;
   std::uint64_t num_input_tokens = 0;
   std::uint64_t num_output_tokens = 0;
@@ -74,6 +78,7 @@ class EngineBench {
       : options_(options), engine_(engine), vocab_size_(vocab_size) {}
 
   Result<Measured> run(std::uint32_t num_prompts) {
+    measured_.num_prompts = num_prompts;
     const Clock::time_point began = Clock::now();
     std::uint32_t num_sent = 0;
     while (num_sent < num_prompts || engine_.has_work()) {
@@ -138,6 +143,7 @@ nlohmann::json json_of(const Options& options, const Measured& measured) {
   const double outputs = static_cast<double>(measured.num_output_tokens);
   const double inputs = static_cast<double>(measured.num_input_tokens);
   nlohmann::json out = {{"duration", measured.seconds},
+                        {"num_prompts", measured.num_prompts},
                         {"completed", measured.num_completed},
                         {"max_concurrency", options.concurrency},
                         {"input_len", options.input_len},
@@ -184,28 +190,48 @@ void print(const nlohmann::json& facts) {
   }
 }
 
-int run(const Options& options) {
+// A context that ends answers early would measure something else than was asked for.
+Status check_lengths(const Options& options, const engine::Engine& engine) {
+  const std::uint64_t wanted = std::uint64_t{options.input_len} + options.output_len;
+  if (wanted <= engine.max_tokens()) return {};
+  return Error{ErrorCode::kInvalidArgument, "--input-len and --output-len",
+               fmt::format("are {} tokens together, but context and key-value cache hold {}; give less, or more to "
+                           "--kv-cache-gib",
+                           wanted, engine.max_tokens())};
+}
+
+Status run(const Options& options) {
   auto model = load_runnable_model(options.model);
-  if (!model) return report(model.error());
-  if (!options.model.quiet) print_kernels(*model->model, stderr);
+  NVFP4_RETURN_IF_ERROR(model);
   engine::EngineOptions engine_options;
   engine_options.kv_type = model->kv_type;
   engine_options.kv_bytes = static_cast<std::uint64_t>(options.kv_cache_gib * 0x1p30);
   engine_options.max_sequences = options.concurrency;
   auto engine = engine::Engine::create(*model->model, engine_options, *model->pool);
-  if (!engine) return report(engine.error());
+  NVFP4_RETURN_IF_ERROR(engine);
+  NVFP4_RETURN_IF_ERROR(check_lengths(options, *engine));
+  if (!options.model.quiet) print_kernels(*model->model, stderr);
   EngineBench bench(options, *engine, model->model->shape().vocab_size);
   auto measured = bench.run(options.num_prompts == 0 ? 4 * options.concurrency : options.num_prompts);
-  if (!measured) return report(measured.error());
+  NVFP4_RETURN_IF_ERROR(measured);
   nlohmann::json facts = json_of(options, *measured);
   if (!options.json) {
     print(facts);
-    return kDone;
+    return {};
   }
   facts["model"] = model->label;
   facts["kernels"] = kernels_json(*model->model);
   fmt::print("{}\n", facts.dump(2));
-  return kDone;
+  return {};
+}
+
+int run_and_report(const CLI::App& engine_parser, const Options& options) {
+  if (!engine_parser.parsed()) {
+    return report({ErrorCode::kInvalidArgument, "nvfp4 bench",
+                   "say what to measure: nvfp4 bench engine DIR; see nvfp4 bench --help"});
+  }
+  const Status status = run(options);
+  return status ? kDone : report(status.error());
 }
 
 }  // namespace
@@ -213,18 +239,20 @@ int run(const Options& options) {
 Command add_bench_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* bench = app.add_subcommand("bench", "Measure speed: nvfp4 bench engine DIR");
-  bench->require_subcommand(1);
+  bench->require_subcommand(0, 1);
   CLI::App* parser = bench->add_subcommand("engine", "Time requests of random tokens through the engine");
   add_model_arguments(*parser, options->model);
-  parser->add_option("--input-len", options->input_len, "tokens of a prompt (128)")->check(CLI::Range(1, 1 << 20));
-  parser->add_option("--output-len", options->output_len, "tokens of an answer (128)")->check(CLI::Range(1, 1 << 20));
-  parser->add_option("--concurrency", options->concurrency, "requests at a time (1)")->check(CLI::Range(1, 4096));
-  parser->add_option("--num-prompts", options->num_prompts, "requests in all (four for each at a time)");
+  parser->add_option("--input-len", options->input_len, "tokens of a prompt (128)")->check(whole_number(1, 1 << 20));
+  parser->add_option("--output-len", options->output_len, "tokens of an answer (128)")->check(whole_number(1, 1 << 20));
+  parser->add_option("--concurrency", options->concurrency, "requests at a time (1)")->check(whole_number(1, 4096));
+  parser->add_option("--num-prompts", options->num_prompts, "requests in all (four for each at a time)")
+      ->check(whole_number(1, 1 << 20));
   parser->add_option("--kv-cache-gib", options->kv_cache_gib, "memory for keys and values, at most (4)")
-      ->check(CLI::Range(0.001, 1e6));
-  parser->add_option("--seed", options->seed, "of the prompts (0)");
+      ->check(real_number(0.001, 1e6));
+  parser->add_option("--seed", options->seed, "of the prompts (0)")
+      ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
   parser->add_flag("--json", options->json, "as JSON, with the kernels that served");
-  return {bench, [options] { return run(*options); }};
+  return {bench, [parser, options] { return run_and_report(*parser, *options); }};
 }
 
 }  // namespace nvfp4::apps

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -62,6 +64,14 @@ int report(const Error& error) {
   return kBadInput;
 }
 
+int report_lost_output(int error_number) {
+  if (error_number != EPIPE) {
+    fmt::print(stderr, "error: standard output: cannot be written: {}; what was printed is incomplete\n",
+               std::strerror(error_number));
+  }
+  return kFindings;
+}
+
 std::string human_bytes(double bytes) {
   constexpr std::array<const char*, 5> kUnits{"B", "kB", "MB", "GB", "TB"};
   std::size_t unit = 0;
@@ -86,7 +96,9 @@ Result<std::filesystem::path> model_directory(const std::string& directory_or_id
     }
     hub_cache = home / "hub";
   }
-  return resolve_model_directory(directory_or_id, hub_cache);
+  auto found = resolve_model_directory(directory_or_id, hub_cache);
+  if (found && !found->has_filename()) return found->parent_path();  // "model/" is "model" in what is said about it
+  return found;
 }
 
 }  // namespace nvfp4::apps

@@ -1,4 +1,5 @@
-// What the sub-commands of `nvfp4` share. Exit codes: 0 done, 1 failed or found something, 2 bad input or usage.
+// What the sub-commands of `nvfp4` share. Exit codes: 0 done, 1 failed or found something, 2 bad input or usage,
+// 130 stopped by Ctrl-C.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,7 @@ namespace nvfp4::apps {
 inline constexpr int kDone = 0;
 inline constexpr int kFindings = 1;
 inline constexpr int kBadInput = 2;
+inline constexpr int kInterrupted = 130;
 
 // A sub-command: its parser, and what to run when it was chosen. The function returns the exit code.
 struct Command {
@@ -33,6 +35,10 @@ Command add_bench_command(CLI::App& app);
 
 // Prints "error: ..." as one line on stderr and returns kBadInput.
 int report(const Error& error);
+
+// Standard output could not be written, for the reason `error_number`. Says so, unless its reader has just gone away;
+// returns kFindings.
+int report_lost_output(int error_number);
 
 // DIR argument -> checkpoint directory: a path, or a Hugging Face id in the local cache ($HF_HUB_CACHE, $HF_HOME/hub,
 // ~/.cache/huggingface/hub).

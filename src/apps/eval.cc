@@ -2,11 +2,14 @@
 #include "apps/eval.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <limits>
 #include <memory>
 #include <string>
 
 #include "apps/command.h"
+#include "apps/input.h"
 
 namespace nvfp4::apps {
 namespace {
@@ -76,16 +79,16 @@ int tell(const Options& options, const RunnableModel& model, const Result<T>& re
   return kDone;
 }
 
-int run_text(const Options& options, const RunnableModel& model) {
+int run_text(const Options& options, const RunnableModel& model, const OnStart& on_start) {
   if (options.against.empty() && options.against_dir.empty()) {
-    return tell(options, model, evaluate_text(model, nullptr, options.text));
+    return tell(options, model, evaluate_text(model, nullptr, options.text, on_start));
   }
   ModelArguments arguments = options.model;
   if (!options.against_dir.empty()) arguments.directory = options.against_dir;
   arguments.activations = options.against.empty() ? "checkpoint" : options.against;
   auto reference = load_runnable_model(arguments);
   if (!reference) return report(reference.error());
-  return tell(options, model, evaluate_text(model, &*reference, options.text));
+  return tell(options, model, evaluate_text(model, &*reference, options.text, on_start));
 }
 
 int run(const Options& options) {
@@ -94,9 +97,12 @@ int run(const Options& options) {
   }
   auto model = load_runnable_model(options.model);
   if (!model) return report(model.error());
-  if (!options.model.quiet) print_kernels(*model->model, stderr);
-  if (!options.text.file.empty()) return run_text(options, *model);
-  return tell(options, *model, evaluate_problems(*model, options.problems, options.model.quiet));
+  const auto on_start = [&] {
+    if (!options.model.quiet) print_kernels(*model->model, stderr);
+  };
+  if (!options.text.file.empty()) return run_text(options, *model, on_start);
+  const bool show = !options.model.quiet && isatty(STDERR_FILENO) != 0;
+  return tell(options, *model, evaluate_problems(*model, options.problems, show, on_start));
 }
 
 }  // namespace
@@ -106,22 +112,27 @@ Command add_eval_command(CLI::App& app) {
   options->problems.prompt_format = "Question: {question}\nAnswer:";
   CLI::App* parser = app.add_subcommand("eval", "Measure accuracy: exact match on problems, or perplexity of a text");
   add_model_arguments(*parser, options->model);
-  parser->add_option("--problems", options->problems.file, "JSON lines with \"question\" and \"answer\" (... #### N)");
+  auto* problems = parser->add_option("--problems", options->problems.file,
+                                      "JSON lines with \"question\" and \"answer\" (... #### N)");
   parser->add_option("--prompt-format", options->problems.prompt_format,
                      "of a problem, with {question} (\"Question: {question}\\nAnswer:\")");
-  parser->add_option("--max-tokens", options->problems.max_tokens, "of an answer (256)")->check(CLI::Range(1, 1 << 20));
+  parser->add_option("--max-tokens", options->problems.max_tokens, "of an answer (256)")
+      ->check(whole_number(1, 1 << 20));
   parser->add_option("--concurrency", options->problems.concurrency, "problems at a time (32)")
-      ->check(CLI::Range(1, 4096));
-  parser->add_option("--limit", options->problems.limit, "only the first n problems");
+      ->check(whole_number(1, 4096));
+  parser->add_option("--limit", options->problems.limit, "only the first n problems")
+      ->check(whole_number(1, std::numeric_limits<std::uint64_t>::max()));
   parser->add_option("--answers", options->problems.out, "write every answer to this file, as JSON lines");
-  parser->add_option("--text", options->text.file, "a text whose perplexity is wanted");
+  auto* text =
+      parser->add_option("--text", options->text.file, "a text whose perplexity is wanted")->excludes(problems);
   parser->add_option("--window", options->text.window, "tokens of context for --text (512)")
-      ->check(CLI::Range(2, 1 << 20));
+      ->check(whole_number(2, 1 << 20));
   parser
       ->add_option("--against", options->against,
                    "with --text: also the KL divergence from the model under these activations")
-      ->check(CLI::IsMember({"checkpoint", "w4a16", "w4a4"}));
-  parser->add_option("--against-dir", options->against_dir, "with --text: ... from this checkpoint");
+      ->check(CLI::IsMember({"checkpoint", "w4a16", "w4a4"}))
+      ->needs(text);
+  parser->add_option("--against-dir", options->against_dir, "with --text: ... from this checkpoint")->needs(text);
   parser->add_flag("--json", options->json, "as JSON");
   return {parser, [options] { return run(*options); }};
 }

@@ -2,32 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "apps/model_arguments.h"
+#include "apps/score.h"
 #include "nvfp4/result.h"
 
 namespace nvfp4::apps {
 
-// A share of a count with its 95 % interval by Wilson's score.
-struct Share {
-  std::uint64_t num_hits = 0;
-  std::uint64_t num_all = 0;
-
-  [[nodiscard]] double value() const;
-  struct Interval {
-    double low = 0;
-    double high = 0;
-  };
-  [[nodiscard]] Interval interval95() const;
-};
-
-// The number behind the last "####" of a worked answer, as text: thousands separators, currency signs and trailing
-// zeros of a fraction are dropped. Nothing when there is none.
-[[nodiscard]] std::optional<std::string> final_number(std::string_view answer);
+using OnStart = std::function<void()>;
 
 struct ProblemOptions {
   std::string file;           // JSON lines with "question" and "answer"
@@ -45,9 +31,10 @@ struct ProblemResult {
   double seconds = 0;
 };
 
-// Greedy answers to every problem; a hit has the same final number as the problem's own answer.
+// Greedy answers to every problem; a hit has the same final number as the problem's own answer. on_start comes when
+// all input was found good. `show` counts along on stderr.
 [[nodiscard]] Result<ProblemResult> evaluate_problems(const RunnableModel& model, const ProblemOptions& options,
-                                                      bool quiet);
+                                                      bool show, const OnStart& on_start);
 
 struct TextOptions {
   std::string file;
@@ -64,6 +51,6 @@ struct TextResult {
 
 // `reference` may be null; it must have the same vocabulary.
 [[nodiscard]] Result<TextResult> evaluate_text(const RunnableModel& model, const RunnableModel* reference,
-                                               const TextOptions& options);
+                                               const TextOptions& options, const OnStart& on_start);
 
 }  // namespace nvfp4::apps

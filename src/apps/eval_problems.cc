@@ -1,16 +1,17 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "apps/eval.h"
+#include "apps/input.h"
 #include "engine/engine.h"
 #include "engine/text_generation.h"
 
@@ -18,19 +19,28 @@ namespace nvfp4::apps {
 namespace {
 
 struct Problem {
+  std::size_t line_number = 0;
   std::string question;
   std::string number;  // the right one
+  std::vector<TokenId> prompt;
 };
 
-Result<Problem> parse_problem(const std::string& line, const std::string& where) {
+std::string place(const std::string& file, std::size_t line_number) {
+  return fmt::format("{}: line {}", file, line_number);
+}
+
+Result<Problem> parse_problem(const std::string& line, const std::string& file, std::size_t line_number) {
+  const std::string where = place(file, line_number);
   const auto json = nlohmann::json::parse(line, nullptr, false);
   if (!json.is_object() || !json.contains("question") || !json["question"].is_string() || !json.contains("answer") ||
       !json["answer"].is_string()) {
     return Error{ErrorCode::kMalformed, where, "must be a JSON object with the strings \"question\" and \"answer\""};
   }
   const auto number = final_number(json["answer"].get<std::string>());
-  if (!number) return Error{ErrorCode::kMalformed, where, "its \"answer\" has no number behind \"####\""};
-  return Problem{json["question"].get<std::string>(), *number};
+  if (!number)
+    return Error{ErrorCode::kMalformed, where,
+                 "its \"answer\" has no number behind \"####\"; end it with one, as in \"#### 42\""};
+  return Problem{line_number, json["question"].get<std::string>(), *number, {}};
 }
 
 Result<std::vector<Problem>> read_problems(const std::string& path, std::uint64_t limit) {
@@ -44,28 +54,45 @@ Result<std::vector<Problem>> read_problems(const std::string& path, std::uint64_
     ++line_number;
     at = end + 1;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    auto problem = parse_problem(line, fmt::format("{}: line {}", path, line_number));
+    auto problem = parse_problem(line, path, line_number);
     NVFP4_RETURN_IF_ERROR(problem);
     problems.push_back(std::move(problem).value());
   }
-  if (problems.empty()) return Error{ErrorCode::kNotFound, path, "holds no problems"};
+  if (problems.empty()) return Error{ErrorCode::kNotFound, path, "holds no problems; give one JSON object a line"};
   return problems;
 }
 
-std::string prompt_of(const ProblemOptions& options, const std::string& question) {
+// Gives every problem its prompt; one that the engine could never take is an Error.
+Status make_prompts(const Tokenizer& tokenizer, const ProblemOptions& options, std::uint32_t max_tokens,
+                    std::vector<Problem>& problems) {
   constexpr std::string_view kPlaceholder = "{question}";
-  std::string text = options.prompt_format;
-  return text.replace(text.find(kPlaceholder), kPlaceholder.size(), question);
+  for (Problem& problem : problems) {
+    std::string text = options.prompt_format;
+    text.replace(text.find(kPlaceholder), kPlaceholder.size(), problem.question);
+    auto tokens = tokenizer.encode(text);
+    const std::string where = place(options.file, problem.line_number);
+    if (!tokens) return Error{tokens.error().code, where, tokens.error().message};
+    problem.prompt = std::move(tokens).value();
+    if (problem.prompt.size() <= max_tokens && !problem.prompt.empty()) continue;
+    return Error{ErrorCode::kInvalidArgument, where,
+                 fmt::format("makes a prompt of {} tokens; from 1 to {} fit", problem.prompt.size(), max_tokens)};
+  }
+  return {};
+}
+
+// Opens the file for the answers before they are computed.
+Status open_answers(const std::string& path, std::ofstream& file) {
+  if (path.empty()) return {};
+  file.open(path);
+  if (!file) return Error{ErrorCode::kIo, path, fmt::format("cannot be written: {}", std::strerror(errno))};
+  return {};
 }
 
 // Answers all problems through one engine and counts.
 class ProblemRun {
  public:
-  ProblemRun(const std::vector<Problem>& problems, const ProblemOptions& options, bool quiet)
-      : problems_(problems),
-        options_(options),
-        answers_(problems.size()),
-        show_(!quiet && isatty(STDERR_FILENO) != 0) {}
+  ProblemRun(const std::vector<Problem>& problems, const ProblemOptions& options, bool show)
+      : problems_(problems), options_(options), answers_(problems.size()), show_(show) {}
 
   Status run(engine::TextGeneration& generation, const engine::GenerationConfig& config) {
     std::size_t next = 0;
@@ -82,32 +109,24 @@ class ProblemRun {
   }
 
   [[nodiscard]] const ProblemResult& result() const { return result_; }
-  [[nodiscard]] Status write_answers() const {
-    if (options_.out.empty()) return {};
-    std::ofstream file(options_.out);
+  void write_answers(std::ostream& out) const {
     for (std::size_t i = 0; i < problems_.size(); ++i) {
       const nlohmann::json line = {{"question", problems_[i].question},
                                    {"expected", problems_[i].number},
                                    {"output", answers_[i]},
                                    {"exact", final_number(answers_[i]) == problems_[i].number}};
-      file << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+      out << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
     }
-    file.flush();
-    if (!file) return Error{ErrorCode::kIo, options_.out, "cannot be written"};
-    return {};
   }
 
  private:
   Status add(engine::TextGeneration& generation, const engine::GenerationConfig& config, std::size_t problem_idx) {
     engine::TextRequest request;
-    request.prompt_text = prompt_of(options_, problems_[problem_idx].question);
+    request.tokens.prompt = problems_[problem_idx].prompt;
     request.tokens.max_tokens = options_.max_tokens;
     request.tokens.stop_tokens = config.eos_tokens;
     auto id = generation.add(std::move(request));
-    if (!id) {
-      return Error{id.error().code, fmt::format("{}: problem {}: {}", options_.file, problem_idx + 1, id.error().where),
-                   id.error().message};
-    }
+    NVFP4_RETURN_IF_ERROR(id);
     waiting_.emplace(*id, problem_idx);
     return {};
   }
@@ -140,44 +159,12 @@ class ProblemRun {
 
 }  // namespace
 
-double Share::value() const { return num_all == 0 ? 0 : static_cast<double>(num_hits) / static_cast<double>(num_all); }
-
-Share::Interval Share::interval95() const {
-  constexpr double kZ = 1.959964;  // two-sided 95 % of the normal distribution
-  const auto n = static_cast<double>(num_all);
-  if (n == 0) return {0, 1};
-  const double p = value();
-  const double centre = (p + kZ * kZ / (2 * n)) / (1 + kZ * kZ / n);
-  const double half = kZ * std::sqrt(p * (1 - p) / n + kZ * kZ / (4 * n * n)) / (1 + kZ * kZ / n);
-  return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
-}
-
-std::optional<std::string> final_number(std::string_view answer) {
-  constexpr std::string_view kMark = "####";
-  const auto mark = answer.rfind(kMark);
-  if (mark == std::string_view::npos) return std::nullopt;
-  std::string number;
-  bool has_digit = false;
-  for (const char c : answer.substr(mark + kMark.size())) {
-    const bool is_digit = c >= '0' && c <= '9';
-    if (is_digit || (c == '-' && number.empty()) || (c == '.' && has_digit && number.find('.') == std::string::npos)) {
-      number += c;
-      has_digit = has_digit || is_digit;
-    } else if (has_digit ? c != ',' : c != ' ' && c != '$') {
-      break;
-    }
-  }
-  if (!has_digit) return std::nullopt;
-  if (number.find('.') != std::string::npos) {
-    number.resize(number.find_last_not_of('0') + 1);
-    if (number.back() == '.') number.pop_back();
-  }
-  return number;
-}
-
-Result<ProblemResult> evaluate_problems(const RunnableModel& model, const ProblemOptions& options, bool quiet) {
+Result<ProblemResult> evaluate_problems(const RunnableModel& model, const ProblemOptions& options, bool show,
+                                        const OnStart& on_start) {
   if (options.prompt_format.find("{question}") == std::string::npos) {
-    return Error{ErrorCode::kInvalidArgument, "--prompt-format", "must contain {question}"};
+    return Error{
+        ErrorCode::kInvalidArgument, "--prompt-format",
+        fmt::format("\"{}\" does not contain {{question}}; put it where the question goes", options.prompt_format)};
   }
   auto tokenizer = require_tokenizer(model);
   NVFP4_RETURN_IF_ERROR(tokenizer);
@@ -188,13 +175,20 @@ Result<ProblemResult> evaluate_problems(const RunnableModel& model, const Proble
   engine_options.max_sequences = options.concurrency;
   auto engine = engine::Engine::create(*model.model, engine_options, *model.pool);
   NVFP4_RETURN_IF_ERROR(engine);
+  NVFP4_RETURN_IF_ERROR(make_prompts(**tokenizer, options, engine->max_tokens(), *problems));
+  std::ofstream answers;
+  NVFP4_RETURN_IF_ERROR(open_answers(options.out, answers));
+  on_start();
   engine::TextGeneration generation(*engine, **tokenizer);
-  ProblemRun run(*problems, options, quiet);
+  ProblemRun run(*problems, options, show);
   const auto began = engine::Clock::now();
   NVFP4_RETURN_IF_ERROR(run.run(generation, model.generation));
   ProblemResult result = run.result();
   result.seconds = std::chrono::duration<double>(engine::Clock::now() - began).count();
-  NVFP4_RETURN_IF_ERROR(run.write_answers());
+  if (options.out.empty()) return result;
+  run.write_answers(answers);
+  answers.close();
+  if (!answers) return Error{ErrorCode::kIo, options.out, "cannot be written; is the disk full?"};
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/eval.h"
+#include "apps/input.h"
 #include "engine/logit_session.h"
 
 namespace nvfp4::apps {
@@ -96,15 +97,17 @@ class TextScorer {
 
 }  // namespace
 
-Result<TextResult> evaluate_text(const RunnableModel& model, const RunnableModel* reference,
-                                 const TextOptions& options) {
+Result<TextResult> evaluate_text(const RunnableModel& model, const RunnableModel* reference, const TextOptions& options,
+                                 const OnStart& on_start) {
   auto tokenizer = require_tokenizer(model);
   NVFP4_RETURN_IF_ERROR(tokenizer);
   auto text = read_text(options.file);
   NVFP4_RETURN_IF_ERROR(text);
   auto tokens = (*tokenizer)->encode(*text);
-  NVFP4_RETURN_IF_ERROR(tokens);
-  if (tokens->size() < 2) return Error{ErrorCode::kInvalidArgument, options.file, "has fewer than two tokens"};
+  if (!tokens) return Error{tokens.error().code, options.file, tokens.error().message};
+  if (tokens->size() < 2) {
+    return Error{ErrorCode::kInvalidArgument, options.file, "has fewer than two tokens, so there is nothing to score"};
+  }
   const models::ModelShape& shape = model.model->shape();
   if (reference != nullptr && reference->model->shape().vocab_size != shape.vocab_size) {
     return Error{ErrorCode::kContradiction, reference->label,
@@ -121,6 +124,7 @@ Result<TextResult> evaluate_text(const RunnableModel& model, const RunnableModel
     NVFP4_RETURN_IF_ERROR(created);
     reference_session = std::move(created).value();
   }
+  on_start();
   TextScorer scorer(std::move(session).value(), std::move(reference_session), shape.vocab_size);
   for (std::size_t at = 0; at + 1 < tokens->size(); at += window) {
     scorer.score(std::span(*tokens).subspan(at, std::min<std::size_t>(window, tokens->size() - at)));

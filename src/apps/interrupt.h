@@ -5,7 +5,8 @@
 
 namespace nvfp4::apps {
 
-// While one exists, SIGINT only sets a flag; before and after it does what it did.
+// While one exists, SIGINT only sets a flag; before and after it does what it did. A guard inside another one's life
+// keeps the flag as it is.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -14,6 +15,10 @@ class InterruptGuard {
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
   [[nodiscard]] static bool requested();
+  static void forget();
+
+  // For poll(): readable from a request until forget(). -1 when the system has no descriptor left.
+  [[nodiscard]] static int descriptor();
 
  private:
   struct sigaction previous_ = {};

@@ -5,9 +5,12 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/input.h"
 #include "apps/model_arguments.h"
 #include "apps/npy.h"
 #include "engine/logit_session.h"
@@ -49,15 +52,6 @@ std::string hidden_path(const std::string& out) {
   return path.replace_extension().string() + ".hidden.npy";
 }
 
-Status write_hidden(const HiddenCollector& collector, const models::ModelShape& shape, std::size_t num_tokens,
-                    const std::string& path) {
-  const std::array<std::uint64_t, 3> dimensions = {shape.num_layers + 1U, num_tokens, shape.hidden_size};
-  auto writer = NpyWriter::create(path, dimensions);
-  NVFP4_RETURN_IF_ERROR(writer);
-  NVFP4_RETURN_IF_ERROR(writer->append(collector.values()));
-  return writer->close();
-}
-
 Status compute(const Options& options, const RunnableModel& model, std::span<const TokenId> tokens) {
   constexpr std::uint32_t kStepTokens = 64;
   const models::ModelShape& shape = model.model->shape();
@@ -65,26 +59,35 @@ Status compute(const Options& options, const RunnableModel& model, std::span<con
   auto session = engine::LogitSession::create(*model.model, model.kv_type, num_tokens,
                                               std::min(num_tokens, kStepTokens), *model.pool);
   NVFP4_RETURN_IF_ERROR(session);
-  const std::array<std::uint64_t, 2> dimensions = {num_tokens, shape.vocab_size};
-  auto writer = NpyWriter::create(options.out, dimensions);
+  auto writer = NpyWriter::create(options.out, std::array<std::uint64_t, 2>{num_tokens, shape.vocab_size});
   NVFP4_RETURN_IF_ERROR(writer);
+  std::optional<NpyWriter> hidden_writer;
+  if (options.all_layers) {
+    const std::array<std::uint64_t, 3> dimensions = {shape.num_layers + 1U, num_tokens, shape.hidden_size};
+    auto created = NpyWriter::create(hidden_path(options.out), dimensions);
+    NVFP4_RETURN_IF_ERROR(created);
+    hidden_writer.emplace(std::move(created).value());
+  }
+  if (!options.model.quiet) print_kernels(*model.model, stderr);
   HiddenCollector collector(shape, options.all_layers ? num_tokens : 0);
   for (std::size_t at = 0; at < tokens.size(); at += kStepTokens) {
     collector.begin_step(at);
     const auto step = tokens.subspan(at, std::min<std::size_t>(kStepTokens, tokens.size() - at));
     NVFP4_RETURN_IF_ERROR(writer->append(session->feed(step, options.all_layers ? &collector : nullptr)));
   }
-  NVFP4_RETURN_IF_ERROR(writer->close());
-  return options.all_layers ? write_hidden(collector, shape, num_tokens, hidden_path(options.out)) : Status();
+  if (hidden_writer) {
+    NVFP4_RETURN_IF_ERROR(hidden_writer->append(collector.values()));
+    NVFP4_RETURN_IF_ERROR(hidden_writer->close());
+  }
+  return writer->close();
 }
 
 int run(const Options& options) {
-  const auto tokens = parse_tokens(options.tokens);
+  const auto tokens = parse_tokens(options.tokens, "--tokens");
   if (!tokens) return report(tokens.error());
   auto model = load_runnable_model(options.model);
   if (!model) return report(model.error());
   if (Status status = engine::check_tokens(model->model->shape(), *tokens); !status) return report(status.error());
-  if (!options.model.quiet) print_kernels(*model->model, stderr);
   if (Status status = compute(options, *model, *tokens); !status) return report(status.error());
   return kDone;
 }

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "apps/command.h"
@@ -33,6 +35,19 @@ bool is_command(const std::vector<Command>& commands, std::string_view name) {
   return std::any_of(commands.begin(), commands.end(), [&](const Command& c) { return c.parser->get_name() == name; });
 }
 
+// "nvfp4", or "nvfp4 bench engine" when the arguments got that far.
+std::string full_name(const CLI::App& app) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  return chosen.empty() ? app.get_name() : app.get_name() + " " + full_name(*chosen.front());
+}
+
+// What is printed sits in a buffer, so that a full disk may show only now.
+int flush_output(int code) {
+  errno = 0;
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  return failed && code == kDone ? report_lost_output(errno == 0 ? EIO : errno) : code;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"nvfp4: runs NVFP4 checkpoints exactly", "nvfp4"};
   app.set_version_flag("--version", std::string("nvfp4 ") + version());
@@ -47,7 +62,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& success) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "error: nvfp4: {}; see nvfp4 --help\n", printable(error.what()));
+    const std::string name = full_name(app);
+    fmt::print(stderr, "error: {}: {}; see {} --help\n", name, printable(error.what()), name);
     return kBadInput;
   }
   for (const Command& command : commands) {
@@ -62,10 +78,11 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    const int code = nvfp4::apps::run(argc, argv);
-    return std::fflush(stdout) == 0 ? code : nvfp4::apps::kFindings;
+    return nvfp4::apps::flush_output(nvfp4::apps::run(argc, argv));
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "error: out of memory\n");
+  } catch (const std::system_error& error) {  // from fmt::print
+    return nvfp4::apps::report_lost_output(error.code().value());
   } catch (const std::exception& error) {
     fmt::print(stderr, "error: {}\n", error.what());
   }

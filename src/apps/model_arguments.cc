@@ -1,15 +1,14 @@
 #include "apps/model_arguments.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
-#include <cstring>
-#include <filesystem>
+#include <limits>
 #include <utility>
 
 #include "apps/command.h"
+#include "apps/input.h"
 #include "apps/progress.h"
 #include "base/thread_team.h"
 #include "nvfp4/checkpoint.h"
@@ -38,7 +37,7 @@ Status load_text_files(const std::filesystem::path& directory, RunnableModel& ou
   auto generation = engine::GenerationConfig::read(*root);
   NVFP4_RETURN_IF_ERROR(generation);
   out.generation = std::move(generation).value();
-  auto tokenizer = Tokenizer::load(directory);
+  auto tokenizer = load_tokenizer(directory);
   if (tokenizer) {
     out.tokenizer = std::move(tokenizer).value();
   } else {
@@ -71,8 +70,10 @@ Status make_dummy(const ModelArguments& arguments, RunnableModel& out) {
   NVFP4_RETURN_IF_ERROR(config);
   out.label = arguments.config_file;
   out.kv_type = kv_type(arguments, "");
-  if (!arguments.quiet) fmt::print(stderr, "making random weights for {}\n", printable(out.label));
+  const bool show = !arguments.quiet && isatty(STDERR_FILENO) != 0;
+  if (show) fmt::print(stderr, "making random weights for {} ...", printable(out.label));
   auto model = models::make_random_model(*config, out.label, arguments.dummy_seed, load_options(arguments), *out.pool);
+  if (show) fmt::print(stderr, "\r\x1b[K");
   NVFP4_RETURN_IF_ERROR(model);
   out.model = std::move(model).value();
   out.no_tokenizer = Error{ErrorCode::kNotFound, out.label, "random weights have no tokenizer; give token ids instead"};
@@ -85,7 +86,8 @@ void add_model_arguments(CLI::App& parser, ModelArguments& arguments) {
   parser.add_option("DIR", arguments.directory, "checkpoint directory, or a Hugging Face id in the local cache");
   parser.add_flag("--dummy-weights", arguments.dummy_weights, "random weights for the configuration of --config");
   parser.add_option("--config", arguments.config_file, "a config.json, for --dummy-weights");
-  parser.add_option("--dummy-seed", arguments.dummy_seed, "of the random weights (0)");
+  parser.add_option("--dummy-seed", arguments.dummy_seed, "of the random weights (0)")
+      ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
   parser
       .add_option("--activations", arguments.activations,
                   "checkpoint: as the file asks; w4a16: 16-bit everywhere; w4a4: FP4 in every NVFP4 layer")
@@ -94,7 +96,7 @@ void add_model_arguments(CLI::App& parser, ModelArguments& arguments) {
       ->check(CLI::IsMember({"bf16", "f32"}));
   parser.add_option("--kv-cache-dtype", arguments.kv_cache, "auto (the checkpoint's), bf16, fp8 or f32")
       ->check(CLI::IsMember({"auto", "bf16", "fp8", "f32"}));
-  parser.add_option("--threads", arguments.num_threads, "worker threads (all cores)")->check(CLI::Range(0, 1024));
+  parser.add_option("--threads", arguments.num_threads, "worker threads (all cores)")->check(whole_number(0, 1024));
   parser.add_flag("-q,--quiet", arguments.quiet, "nothing on stderr but errors");
 }
 
@@ -113,6 +115,13 @@ Result<RunnableModel> load_runnable_model(const ModelArguments& arguments) {
                              out.tokenizer->vocab_size() - 1, out.model->shape().vocab_size)};
   }
   return out;
+}
+
+Result<Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
+  auto tokenizer = Tokenizer::load(directory);
+  if (tokenizer || tokenizer.error().code != ErrorCode::kNotFound) return tokenizer;
+  return Error{ErrorCode::kNotFound, (directory / "tokenizer.json").string(),
+               "is missing, and text needs it; copy it from the model's original folder"};
 }
 
 Result<const Tokenizer*> require_tokenizer(const RunnableModel& model) {
@@ -147,37 +156,6 @@ nlohmann::json kernels_json(const models::LanguageModel& model) {
                      {"num_bytes", line.num_bytes}});
   }
   return lines;
-}
-
-Result<std::vector<TokenId>> parse_tokens(const std::string& list) {
-  std::vector<TokenId> tokens;
-  const char* at = list.data();
-  const char* const end = at + list.size();
-  while (at < end) {
-    TokenId token = 0;
-    const auto [after, failure] = std::from_chars(at, end, token);
-    if (failure != std::errc() || (after < end && *after != ',')) {
-      return Error{ErrorCode::kInvalidArgument, "tokens",
-                   fmt::format("\"{}\" is not a list of token ids such as 1,2,3", list)};
-    }
-    tokens.push_back(token);
-    at = after < end ? after + 1 : end;
-  }
-  return tokens;
-}
-
-Result<std::string> read_text(const std::string& path) {
-  std::FILE* const file = path == "-" ? stdin : std::fopen(path.c_str(), "rb");
-  if (file == nullptr) return Error{ErrorCode::kIo, path, fmt::format("cannot be opened: {}", std::strerror(errno))};
-  std::string text;
-  char buffer[65536];
-  errno = 0;
-  for (std::size_t count = 0; (count = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, count);
-  const bool failed = std::ferror(file) != 0;
-  const int reason = errno;
-  if (file != stdin) std::fclose(file);
-  if (failed) return Error{ErrorCode::kIo, path, fmt::format("cannot be read: {}", std::strerror(reason))};
-  return text;
 }
 
 }  // namespace nvfp4::apps

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -47,16 +48,14 @@ struct RunnableModel {
 // Loads with a progress bar on stderr.
 [[nodiscard]] Result<RunnableModel> load_runnable_model(const ModelArguments& arguments);
 
+// Of a checkpoint's directory.
+[[nodiscard]] Result<Tokenizer> load_tokenizer(const std::filesystem::path& directory);
+
 // The tokenizer, or the reason why there is none.
 [[nodiscard]] Result<const Tokenizer*> require_tokenizer(const RunnableModel& model);
 
 // layer kind -> scheme in the file -> kernel -> reason.
 void print_kernels(const models::LanguageModel& model, std::FILE* out);
 [[nodiscard]] nlohmann::json kernels_json(const models::LanguageModel& model);
-
-// "1,2,3" -> token ids.
-[[nodiscard]] Result<std::vector<TokenId>> parse_tokens(const std::string& list);
-// A whole file, or standard input for "-".
-[[nodiscard]] Result<std::string> read_text(const std::string& path);
 
 }  // namespace nvfp4::apps

@@ -33,6 +33,9 @@ std::string npy_header(std::span<const std::uint64_t> shape) {
 }  // namespace
 
 Result<NpyWriter> NpyWriter::create(const std::filesystem::path& path, std::span<const std::uint64_t> shape) {
+  if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
+    return Error{ErrorCode::kInvalidArgument, path.string(), "is a folder; give the name of a file"};
+  }
   NpyWriter writer(std::fopen(partial(path).c_str(), "wb"), path);
   if (writer.file_ == nullptr) return writer.failed("cannot be created");
   const std::string header = npy_header(shape);

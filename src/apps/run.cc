@@ -1,16 +1,21 @@
 // nvfp4 run DIR [--prompt TEXT | --prompt-file F | --prompt-tokens IDS | stdin]
-#include <editline/readline.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include <cerrno>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "apps/answer.h"
 #include "apps/command.h"
+#include "apps/input.h"
+#include "apps/line_editor.h"
 #include "apps/model_arguments.h"
 #include "apps/sampling_arguments.h"
 #include "engine/engine.h"
@@ -31,10 +36,14 @@ struct Options {
   bool json = false;
 };
 
+struct Prompt {
+  std::optional<std::string> text;
+  std::vector<TokenId> tokens;  // when there is no text
+};
+
 std::string format_prompt(const Options& options, const std::string& prompt) {
   std::string text = options.prompt_format;
-  if (const auto at = text.find(kPlaceholder); at != std::string::npos) text.replace(at, kPlaceholder.size(), prompt);
-  return text;
+  return text.replace(text.find(kPlaceholder), kPlaceholder.size(), prompt);
 }
 
 void print_summary(const Answer& answer) {
@@ -49,98 +58,128 @@ class Session {
   Session(const Options& options, const RunnableModel& model, engine::Engine& engine, engine::TextRequest request)
       : options_(options), model_(model), engine_(engine), request_(std::move(request)) {}
 
-  // Answers one prompt. An Error is reported by the caller.
-  Status answer_prompt(const std::string& prompt) {
-    engine::TextRequest request = request_;
-    request.prompt_text = format_prompt(options_, prompt);
-    return run(std::move(request));
+  // Once, before the first answer.
+  void introduce() {
+    if (!std::exchange(introduced_, true) && !options_.model.quiet) print_kernels(*model_.model, stderr);
   }
-  Status answer_tokens(std::vector<TokenId> tokens) {
+
+  // Prints the answer as it comes. Returns the exit code; an Error stands for a prompt that cannot be answered.
+  Result<int> run(const Prompt& prompt) {
     engine::TextRequest request = request_;
-    request.tokens.prompt = std::move(tokens);
-    return run(std::move(request));
+    if (prompt.text) request.prompt_text = format_prompt(options_, *prompt.text);
+    request.tokens.prompt = prompt.tokens;
+    int lost = 0;
+    const auto print = [&](std::string_view text) {
+      if (!options_.json) lost = write(text);
+      return lost == 0;
+    };
+    auto answered = answer(engine_, model_, std::move(request), {[this] { introduce(); }, print});
+    NVFP4_RETURN_IF_ERROR(answered);
+    if (lost == 0) lost = write(options_.json ? json_text(*answered) : "\n");
+    if (lost != 0) return report_lost_output(lost);
+    if (!options_.model.quiet) print_summary(*answered);
+    return answered->interrupted ? kInterrupted : kDone;
   }
 
  private:
-  Status run(engine::TextRequest request) {
-    auto answered = answer(engine_, model_, std::move(request), [this](std::string_view text) {
-      if (options_.json) return;
-      fmt::print("{}", text);
-      std::fflush(stdout);
-    });
-    NVFP4_RETURN_IF_ERROR(answered);
-    if (options_.json) {
-      nlohmann::json json = answered->json();
-      json["model"] = model_.label;
-      json["architecture"] = model_.model->shape().architecture;
-      json["kernels"] = kernels_json(*model_.model);
-      fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-    } else {
-      fmt::print("\n");
-      std::fflush(stdout);
-    }
-    if (!options_.model.quiet) print_summary(*answered);
-    return {};
+  // The error number, or 0.
+  static int write(std::string_view text) {
+    const bool good = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+    return good ? 0 : errno;
+  }
+
+  [[nodiscard]] std::string json_text(const Answer& answered) const {
+    nlohmann::json json = answered.json();
+    json["model"] = model_.label;
+    json["architecture"] = model_.model->shape().architecture;
+    json["kernels"] = kernels_json(*model_.model);
+    return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
 
   const Options& options_;
   const RunnableModel& model_;
   engine::Engine& engine_;
   engine::TextRequest request_;
+  bool introduced_ = false;
 };
 
-// Each line is a prompt of its own. Ctrl-C stops an answer, Ctrl-D ends.
+// Each line is a prompt of its own. Ctrl-C stops an answer or gives a line up, Ctrl-D ends.
 int interactive(Session& session, bool quiet) {
+  session.introduce();
   if (!quiet) fmt::print(stderr, "each line is a prompt; Ctrl-C stops an answer, Ctrl-D ends\n");
-  rl_initialize();
-  using_history();
+  LineEditor editor;
+  std::string line;
   while (true) {
-    const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
-    if (line == nullptr) break;
-    if (*line == '\0') continue;
-    add_history(line.get());
-    if (Status status = session.answer_prompt(line.get()); !status) report(status.error());
+    const LineEditor::Outcome outcome = editor.read("> ", line);
+    if (outcome == LineEditor::Outcome::kEnd) break;
+    if (outcome == LineEditor::Outcome::kGivenUp || line.empty()) continue;
+    const auto code = session.run({line, {}});
+    if (!code) {
+      report(code.error());
+    } else if (*code == kFindings) {
+      return *code;
+    }
   }
   fmt::print("\n");
   return kDone;
 }
 
-Status answer_input(const Options& options, Session& session) {
+Result<Prompt> read_prompt(const Options& options) {
+  Prompt prompt;
   if (options.prompt_tokens) {
-    auto tokens = parse_tokens(*options.prompt_tokens);
+    auto tokens = parse_tokens(*options.prompt_tokens, "--prompt-tokens");
     NVFP4_RETURN_IF_ERROR(tokens);
-    return session.answer_tokens(std::move(tokens).value());
+    prompt.tokens = std::move(tokens).value();
+    return prompt;
   }
-  if (options.prompt) return session.answer_prompt(*options.prompt);
-  auto text = read_text(options.prompt_file.value_or("-"));
+  auto text = options.prompt ? Result<std::string>(*options.prompt) : read_text(options.prompt_file.value_or("-"));
   NVFP4_RETURN_IF_ERROR(text);
-  return session.answer_prompt(*text);
+  prompt.text = std::move(text).value();
+  return prompt;
 }
 
-int run(const Options& options) {
-  if (options.prompt_format.find(kPlaceholder) == std::string::npos) {
-    return report({ErrorCode::kInvalidArgument, "--prompt-format", "must contain {prompt}"});
-  }
-  auto model = load_runnable_model(options.model);
-  if (!model) return report(model.error());
-  if (!options.prompt_tokens) {
-    if (auto tokenizer = require_tokenizer(*model); !tokenizer) return report(tokenizer.error());
-  }
-  auto request = make_request(options.sampling, model->generation);
-  if (!request) return report(request.error());
+Result<engine::Engine> make_engine(const Options& options, const RunnableModel& model) {
   engine::EngineOptions engine_options;
-  engine_options.kv_type = model->kv_type;
+  engine_options.kv_type = model.kv_type;
   engine_options.kv_bytes = static_cast<std::uint64_t>(options.kv_cache_gib * 0x1p30);
   engine_options.max_sequences = 1;
-  auto engine = engine::Engine::create(*model->model, engine_options, *model->pool);
-  if (!engine) return report(engine.error());
-  if (!options.model.quiet) print_kernels(*model->model, stderr);
+  return engine::Engine::create(*model.model, engine_options, *model.pool);
+}
 
-  Session session(options, *model, *engine, std::move(request).value());
+Result<int> run(const Options& options) {
+  if (options.prompt_format.find(kPlaceholder) == std::string::npos) {
+    return Error{
+        ErrorCode::kInvalidArgument, "--prompt-format",
+        fmt::format("\"{}\" does not contain {{prompt}}; put it where the prompt goes", options.prompt_format)};
+  }
   const bool has_prompt = options.prompt || options.prompt_file || options.prompt_tokens;
-  if (!has_prompt && isatty(STDIN_FILENO) != 0) return interactive(session, options.model.quiet);
-  if (Status status = answer_input(options, session); !status) return report(status.error());
-  return kDone;
+  const bool talks = !has_prompt && isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
+  Prompt prompt;
+  if (!talks) {
+    auto read = read_prompt(options);
+    NVFP4_RETURN_IF_ERROR(read);
+    prompt = std::move(read).value();
+  }
+  auto model = load_runnable_model(options.model);
+  NVFP4_RETURN_IF_ERROR(model);
+  if (talks || prompt.text) {
+    if (auto tokenizer = require_tokenizer(*model); !tokenizer) {
+      Error error = tokenizer.error();
+      error.message += "; --prompt-tokens needs none";
+      return error;
+    }
+  }
+  auto request = make_request(options.sampling, model->generation);
+  NVFP4_RETURN_IF_ERROR(request);
+  auto engine = make_engine(options, *model);
+  NVFP4_RETURN_IF_ERROR(engine);
+  Session session(options, *model, *engine, std::move(request).value());
+  return talks ? interactive(session, options.model.quiet) : session.run(prompt);
+}
+
+int run_and_report(const Options& options) {
+  const auto code = run(options);
+  return code ? *code : report(code.error());
 }
 
 }  // namespace
@@ -158,9 +197,9 @@ Command add_run_command(CLI::App& app) {
                      "text around each prompt, with {prompt} for the prompt");
   add_sampling_arguments(*parser, options->sampling);
   parser->add_option("--kv-cache-gib", options->kv_cache_gib, "memory for keys and values, at most (1)")
-      ->check(CLI::Range(0.001, 1e6));
+      ->check(real_number(0.001, 1e6));
   parser->add_flag("--json", options->json, "text, token ids, timings and kernels as JSON");
-  return {parser, [options] { return run(*options); }};
+  return {parser, [options] { return run_and_report(*options); }};
 }
 
 }  // namespace nvfp4::apps

@@ -2,12 +2,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <cctype>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "apps/command.h"
+#include "apps/input.h"
 #include "apps/model_arguments.h"
 #include "text/tokenizer.h"
 
@@ -24,18 +23,14 @@ struct Options {
   bool json = false;
 };
 
-int decode(const Options& options, const Tokenizer& tokenizer, std::string list) {
-  // Ids may be separated as people and programs write them: commas, spaces, lines, brackets.
-  std::replace_if(
-      list.begin(), list.end(), [](unsigned char c) { return std::isspace(c) != 0 || c == '[' || c == ']'; }, ',');
-  list.erase(std::unique(list.begin(), list.end(), [](char a, char b) { return a == ',' && b == ','; }), list.end());
-  while (!list.empty() && list.front() == ',') list.erase(list.begin());
-  const auto ids = parse_tokens(list);
+int decode(const Options& options, const Tokenizer& tokenizer, const std::string& list) {
+  const auto ids = parse_tokens(list, "tokens");
   if (!ids) return report(ids.error());
   for (std::size_t i = 0; i < ids->size(); ++i) {
     if (!tokenizer.contains((*ids)[i])) {
       return report({ErrorCode::kInvalidArgument, fmt::format("tokens[{}]", i),
-                     fmt::format("{} is no token of this vocabulary", (*ids)[i])});
+                     fmt::format("{} is no token of this vocabulary, which has ids below {}", (*ids)[i],
+                                 tokenizer.vocab_size())});
     }
   }
   const std::string text = tokenizer.decode(*ids, options.skip_special_tokens);
@@ -65,7 +60,7 @@ int encode(const Options& options, const Tokenizer& tokenizer, const std::string
 int run(const Options& options) {
   auto directory = model_directory(options.directory);
   if (!directory) return report(directory.error());
-  auto tokenizer = Tokenizer::load(*directory);
+  auto tokenizer = load_tokenizer(*directory);
   if (!tokenizer) return report(tokenizer.error());
   auto text = options.text ? Result<std::string>(*options.text) : read_text(options.file);
   if (!text) return report(text.error());

@@ -1,44 +1,13 @@
-// Steps must not allocate. Counts calls of operator new in the whole executable; not under ThreadSanitizer, which
-// brings its own.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NVFP4_OWN_OPERATOR_NEW 0
-#endif
-#endif
-#ifndef NVFP4_OWN_OPERATOR_NEW
-#define NVFP4_OWN_OPERATOR_NEW 1
-#endif
+// Steps must not allocate.
+#include "support/allocation_counter.h"
 
-#if NVFP4_OWN_OPERATOR_NEW
+#if NVFP4_COUNTS_ALLOCATIONS
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/history_model.h"
-
-namespace {
-std::atomic<std::size_t> num_allocations{0};
-
-void* counted(std::size_t num_bytes) {
-  num_allocations.fetch_add(1, std::memory_order_relaxed);
-  void* const memory = std::malloc(num_bytes == 0 ? 1 : num_bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t num_bytes) { return counted(num_bytes); }
-void* operator new[](std::size_t num_bytes) { return counted(num_bytes); }
-void* operator new(std::size_t num_bytes, const std::nothrow_t&) noexcept { return counted(num_bytes); }
-void* operator new[](std::size_t num_bytes, const std::nothrow_t&) noexcept { return counted(num_bytes); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace nvfp4::engine {
 namespace {
@@ -63,10 +32,10 @@ TEST(HotPath, StepsDoNotAllocate) {
     ASSERT_TRUE(engine->add(std::move(request)).ok());
   }
   ASSERT_TRUE(engine->step().ok());  // the test's model makes its own lists
-  const std::size_t before = num_allocations;
+  const std::size_t before = support::num_allocations;
   std::size_t num_tokens = 0;
   while (engine->has_work()) num_tokens += engine->step()->size();
-  EXPECT_EQ(num_allocations - before, 0U);
+  EXPECT_EQ(support::num_allocations - before, 0U);
   EXPECT_GT(engine->scheduler().num_preemptions(), 0U);
   EXPECT_GT(num_tokens, 500U);
 }
@@ -74,4 +43,4 @@ TEST(HotPath, StepsDoNotAllocate) {
 }  // namespace
 }  // namespace nvfp4::engine
 
-#endif  // NVFP4_OWN_OPERATOR_NEW
+#endif  // NVFP4_COUNTS_ALLOCATIONS

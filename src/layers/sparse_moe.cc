@@ -26,6 +26,18 @@ Grouping group_by_expert(std::span<const Routing> chosen, std::uint32_t num_expe
   return grouping;
 }
 
+// Largest first, the lower expert first among equals. NaN is above all numbers: it is chosen, and so seen.
+struct ByLogit {
+  std::span<const float> logits;
+
+  bool operator()(std::uint32_t a, std::uint32_t b) const {
+    const float x = logits[a];
+    const float y = logits[b];
+    if (std::isnan(x) || std::isnan(y)) return std::isnan(x) != std::isnan(y) ? std::isnan(x) : a < b;
+    return x > y || (x == y && a < b);
+  }
+};
+
 }  // namespace
 
 void choose_experts(std::span<const float> logits, bool normalize, std::span<std::uint32_t> order,
@@ -33,9 +45,8 @@ void choose_experts(std::span<const float> logits, bool normalize, std::span<std
   std::iota(order.begin(), order.end(), 0U);
   // Without normalisation the softmax needs all experts in an order of its own.
   const std::size_t num_sorted = normalize ? chosen.size() : order.size();
-  std::partial_sort(
-      order.begin(), order.begin() + static_cast<std::ptrdiff_t>(num_sorted), order.end(),
-      [&](std::uint32_t a, std::uint32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(num_sorted), order.end(),
+                    ByLogit{logits});
   const float largest = logits[order[0]];
   float sum = 0.0F;
   for (std::size_t i = 0; i < num_sorted; ++i) sum += std::exp(logits[order[i]] - largest);

@@ -43,9 +43,9 @@ std::uint64_t stored_bytes(const DescribedTensor& tensor) {
   return tensor.data->num_bytes() + (tensor.block_scales != nullptr ? tensor.block_scales->num_bytes() : 0);
 }
 
-bool same_kind(const DescribedTensor& tensor, const PreparedWeight& weight) {
-  return format_of(tensor) == weight.format && tensor.block_size == weight.block_size &&
-         scheme_name(tensor) == weight.scheme && tensor.per_row_scale == weight.per_row_scale;
+bool same_kind(const DescribedTensor& a, const DescribedTensor& b) {
+  return a.scheme == b.scheme && a.dtype == b.dtype && a.block_size == b.block_size && a.transposed == b.transposed &&
+         a.per_row_scale == b.per_row_scale && a.convention == b.convention && a.activation == b.activation;
 }
 
 }  // namespace
@@ -82,6 +82,13 @@ Status CheckpointSource::check_shape(const DescribedTensor& tensor, std::span<co
   return error(tensor.name, ErrorCode::kContradiction,
                fmt::format("has shape [{}], but config.json asks for [{}]; one of the two files is not of this model",
                            fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
+}
+
+// A grouped layer has one input for all its experts.
+Status CheckpointSource::check_no_pre_quant_scale(const DescribedTensor& tensor) const {
+  if (tensor.pre_quant_scale == nullptr) return {};
+  return error(tensor.pre_quant_scale->name, ErrorCode::kUnsupported,
+               "scales the input of an expert, which is not implemented; export the experts without AWQ");
 }
 
 // Sizes and memory for num_experts matrices like `tensor`.
@@ -140,9 +147,11 @@ Result<float> CheckpointSource::stored_input_scale(const DescribedTensor& tensor
   const float multiplier = tensor.input_scale[tensor.input_scale.size() == 1 ? 0 : source_expert];
   if (tensor.convention == ScaleConvention::kMultiplier) return multiplier;
   const StoredTensor* stored = tensor.input_scale_tensor;
-  if (stored != nullptr && stored->dtype == DType::kF32 && stored->num_elements() == 1) {
+  if (stored != nullptr && stored->dtype == DType::kF32) {
+    const std::uint64_t element_idx = stored->num_elements() == 1 ? 0 : source_expert;
     float divisor = 0;
-    NVFP4_RETURN_IF_ERROR(checkpoint_.read(*stored, 0, std::as_writable_bytes(std::span(&divisor, 1))));
+    NVFP4_RETURN_IF_ERROR(
+        checkpoint_.read(*stored, element_idx * sizeof(float), std::as_writable_bytes(std::span(&divisor, 1))));
     if (1.0F / divisor == multiplier) return divisor;
   }
   return 1.0F / multiplier;
@@ -264,6 +273,7 @@ Result<PreparedWeight> CheckpointSource::fused_experts(const DescribedTensor& te
   const bool halves = projection != "down_proj";
   const std::array<std::uint64_t, 3> expected = {num_experts, shape.out_features * (halves ? 2 : 1), shape.in_features};
   NVFP4_RETURN_IF_ERROR(check_shape(tensor, expected));
+  NVFP4_RETURN_IF_ERROR(check_no_pre_quant_scale(tensor));
   taken_.insert(&tensor);
   PreparedWeight out;
   NVFP4_RETURN_IF_ERROR(begin(tensor, num_experts, shape, out));
@@ -285,18 +295,25 @@ Result<PreparedWeight> CheckpointSource::experts(const std::string& prefix, cons
   PreparedWeight out;
   out.name = prefix + "." + projection;
   const std::array expected = {shape.out_features, shape.in_features};
+  // All of them before the memory for all of them: their number is only a claim of config.json.
+  std::vector<const DescribedTensor*> tensors;
   for (std::uint32_t e = 0; e < num_experts; ++e) {
     auto tensor = take(fmt::format("{}.{}.{}.weight", prefix, e, projection));
     NVFP4_RETURN_IF_ERROR(tensor);
     NVFP4_RETURN_IF_ERROR(check_shape(**tensor, expected));
-    if (e == 0) NVFP4_RETURN_IF_ERROR(begin(**tensor, num_experts, shape, out));
-    if (!same_kind(**tensor, out) || (*tensor)->pre_quant_scale != nullptr) {
+    NVFP4_RETURN_IF_ERROR(check_no_pre_quant_scale(**tensor));
+    tensors.push_back(*tensor);
+    if (!same_kind(**tensor, *tensors[0])) {
       return error((*tensor)->name, ErrorCode::kUnsupported,
-                   fmt::format("is {} while expert 0 is {}; the experts of a layer must be quantised alike",
-                               scheme_name(**tensor), out.scheme));
+                   fmt::format("is {} with {} activations and expert 0 is {} with {}, or their scales are of another "
+                               "kind; the experts of a layer must be quantised alike",
+                               scheme_name(**tensor), activation_name((*tensor)->activation), scheme_name(*tensors[0]),
+                               activation_name(tensors[0]->activation)));
     }
-    NVFP4_RETURN_IF_ERROR(copy_expert({*tensor, 0}, 0, e, out));
   }
+  if (tensors.empty()) return error(out.name, ErrorCode::kContradiction, "config.json asks for no experts at all");
+  NVFP4_RETURN_IF_ERROR(begin(*tensors[0], num_experts, shape, out));
+  for (std::uint32_t e = 0; e < num_experts; ++e) NVFP4_RETURN_IF_ERROR(copy_expert({tensors[e], 0}, 0, e, out));
   if (!out.input_scale.empty() && out.input_scale.size() != num_experts) {
     return error(out.name, ErrorCode::kUnsupported,
                  "some experts have an input scale and others do not; calibrate again");

@@ -5,8 +5,10 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <utility>
 
+#include "base/checked_math.h"
 #include "checkpoint/config_document.h"
 #include "checkpoint/quantization_map.h"
 #include "checkpoint/schemes/schemes.h"
@@ -23,8 +25,10 @@ using checkpoint::DeclaredWeights;
 using checkpoint::ModuleClass;
 using kernels::WeightFormat;
 
-// Root of the mean square of the 16 E2M1 values.
-constexpr double kE2m1Rms = 2.926;
+// Roots of the mean squares of the numbers made here.
+constexpr double kE2m1Rms = 2.9262;        // sqrt(68.5 / 8): all 16 codes
+constexpr double kBlockScaleRms = 1.0717;  // sqrt((49 + 64 + 81 + 100) / 256)
+constexpr double kFp8Rms = 68.508;         // the bytes with bit 3 clear
 constexpr std::size_t kPieceBytes = 1 << 20;
 // An activation of unit variance stays below this, nearly always.
 constexpr float kActivationRange = 8.0F;
@@ -77,12 +81,17 @@ class RandomSource final : public WeightSource {
     out.out_features = shape.out_features;
     out.in_features = shape.in_features;
     NVFP4_RETURN_IF_ERROR(set_scheme(module, out));
-    const std::uint64_t num_weights = num_experts * shape.out_features * shape.in_features;
-    out.elements = LargeBuffer(num_weights * kernels::bits_per_weight(out.format) / 8);
-    if (out.block_size != 0) out.block_scales = LargeBuffer(num_weights / out.block_size);
+    const std::array<std::uint64_t, 4> bits = {num_experts, shape.out_features, shape.in_features,
+                                               kernels::bits_per_weight(out.format)};
+    const std::optional<std::uint64_t> num_bits = checked_product(bits);
+    if (num_bits) {
+      out.elements = LargeBuffer(*num_bits / 8);
+      if (out.block_size != 0) out.block_scales = LargeBuffer(*num_bits / bits[3] / out.block_size);
+    }
     if (!out.elements.valid() || (out.block_size != 0 && !out.block_scales.valid())) {
       return Error{ErrorCode::kIo, fmt::format("{}: \"{}\"", label_, name),
-                   fmt::format("there is not enough memory for its {} weights", num_weights)};
+                   fmt::format("there is not enough memory for its {} matrices [{}, {}]", num_experts,
+                               shape.out_features, shape.in_features)};
     }
     fill(out);
     return out;
@@ -117,6 +126,7 @@ class RandomSource final : public WeightSource {
       case DeclaredWeights::kFp8PerRow:
         out.format = WeightFormat::kFp8;
         out.scheme = "fp8";
+        out.per_row_scale = scheme->weights == DeclaredWeights::kFp8PerRow;
         break;
       case DeclaredWeights::kUnsupported:
         return Error{ErrorCode::kUnsupported, label_,
@@ -166,13 +176,14 @@ class RandomSource final : public WeightSource {
           const std::uint64_t is_zero = ~(bits | bits >> 1U) & 0x0101010101010101ULL;
           return 0x3737373737373737ULL + bits - is_zero;
         });
-        out.scale2.assign(out.num_experts, static_cast<float>(spread / kE2m1Rms));
+        out.scale2.assign(out.num_experts, static_cast<float>(spread / (kE2m1Rms * kBlockScaleRms)));
         break;
       }
       case WeightFormat::kFp8:
-        // Magnitudes up to 240 and no NaN: the upper exponent bit pattern never is all ones.
+        // Magnitudes up to 240 and no NaN: the exponent never is all ones.
         fill_words(out.elements, [&](std::size_t i) { return random(i) & 0xF7F7F7F7F7F7F7F7ULL; });
-        out.scale2.assign(out.num_experts, static_cast<float>(spread / 8.0));
+        out.scale2.assign(out.num_experts * (out.per_row_scale ? out.out_features : 1),
+                          static_cast<float>(spread / kFp8Rms));
         break;
       default:
         fill_bf16(out, key, out.name == "model.embed_tokens" ? 1.0 : spread);

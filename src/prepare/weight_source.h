@@ -17,7 +17,7 @@ namespace nvfp4::prepare {
 enum class ActivationRequest : std::uint8_t {
   kCheckpoint,  // what the checkpoint asks for
   kW4A16,       // nothing: activations stay as they are, in every layer
-  kW4A4,        // NVFP4 in every NVFP4 layer; where the file has no input scale, one per token
+  kW4A4,        // NVFP4 in every NVFP4 layer; under a scale per token where the checkpoint asks for 16 bits
 };
 
 struct MatrixShape {

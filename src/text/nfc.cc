@@ -67,24 +67,25 @@ std::uint32_t compose(std::uint32_t first, std::uint32_t second) {
 struct Mark {
   std::uint32_t code_point;
   std::uint8_t combining;
+  std::uint32_t place = 0;  // of marks to be ordered
 };
 
 void decompose(std::uint32_t c, std::vector<Mark>& out) {
   if (c < 0xc0) {
-    out.push_back({c, 0});
+    out.push_back({c, 0, 0});
     return;
   }
   if (c - kHangulS < kNumHangulS) {
     const std::uint32_t s = c - kHangulS;
-    out.push_back({kHangulL + s / (kNumHangulV * kNumHangulT), 0});
-    out.push_back({kHangulV + s % (kNumHangulV * kNumHangulT) / kNumHangulT, 0});
-    if (s % kNumHangulT != 0) out.push_back({kHangulT + s % kNumHangulT, 0});
+    out.push_back({kHangulL + s / (kNumHangulV * kNumHangulT), 0, 0});
+    out.push_back({kHangulV + s % (kNumHangulV * kNumHangulT) / kNumHangulT, 0, 0});
+    if (s % kNumHangulT != 0) out.push_back({kHangulT + s % kNumHangulT, 0, 0});
     return;
   }
   const Decomposition* step = find_decomposition(two_way_decompositions(), c);
   if (step == nullptr) step = find_decomposition(one_way_decompositions(), c);
   if (step == nullptr) {
-    out.push_back({c, combining_class(c)});
+    out.push_back({c, combining_class(c), 0});
     return;
   }
   decompose(step->first, out);
@@ -96,9 +97,11 @@ void order_marks(std::vector<Mark>& text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i].combining == 0) continue;
     std::size_t end = i;
-    while (end < text.size() && text[end].combining != 0) ++end;
-    std::stable_sort(text.begin() + static_cast<std::ptrdiff_t>(i), text.begin() + static_cast<std::ptrdiff_t>(end),
-                     [](const Mark& a, const Mark& b) { return a.combining < b.combining; });
+    for (; end < text.size() && text[end].combining != 0; ++end) text[end].place = static_cast<std::uint32_t>(end);
+    std::sort(text.begin() + static_cast<std::ptrdiff_t>(i), text.begin() + static_cast<std::ptrdiff_t>(end),
+              [](const Mark& a, const Mark& b) {
+                return a.combining != b.combining ? a.combining < b.combining : a.place < b.place;
+              });
     i = end - 1;
   }
 }

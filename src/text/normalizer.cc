@@ -29,7 +29,7 @@ Status Normalizer::add(const JsonField& field) {
   auto type = field.type();
   if (!type) return std::move(type).error();
   if (*type == "NFC") {
-    steps_.push_back({Step::kNfc, "", ""});
+    steps_.push_back({Step::kCompose, "", ""});
     return {};
   }
   if (*type == "Prepend") {
@@ -66,7 +66,7 @@ std::string_view Normalizer::apply(std::string_view text, std::string& storage) 
   for (const Step& step : steps_) {
     std::string changed;
     switch (step.kind) {
-      case Step::kNfc:
+      case Step::kCompose:
         if (is_surely_nfc(current)) continue;
         changed = to_nfc(current);
         break;

@@ -19,7 +19,7 @@ class Normalizer {
 
  private:
   struct Step {
-    enum Kind : std::uint8_t { kNfc, kPrepend, kReplace } kind;
+    enum Kind : std::uint8_t { kCompose, kPrepend, kReplace } kind;
     std::string pattern;  // kReplace
     std::string content;  // kPrepend, kReplace
   };

@@ -153,7 +153,7 @@ TEST(RegexSplitter, RefusesWhatItCannotDo) {
 }
 
 TEST(RegexSplitter, GivesUpInsteadOfRunningForever) {
-  const auto splitter = RegexSplitter::compile(R"((?:a+)+b)", "here");
+  const auto splitter = RegexSplitter::compile(R"((?:a+)+[^a])", "here");
   ASSERT_TRUE(splitter.ok());
   const auto status = splitter->split(std::string(200, 'a'), [](std::size_t, std::size_t, bool) {});
   ASSERT_FALSE(status.ok());

@@ -16,7 +16,7 @@ namespace {
 struct File {
   std::string vocab = R"({"a": 0, "b": 1, "ab": 2})";
   std::string merges = R"(["a b"])";
-  std::string options;  // further fields of the model
+  std::string options = "";  // further fields of the model
   std::string added = "[]";
   std::string normalizer = "null";
   std::string pre_tokenizer = R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})";

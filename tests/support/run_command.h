@@ -34,13 +34,15 @@ inline std::string read_file(const std::filesystem::path& path) {
   return text.str();
 }
 
-inline RunResult run_command(const std::vector<std::string>& arguments) {
+// `input` is what the program reads from standard input.
+inline RunResult run_command(const std::vector<std::string>& arguments,
+                             const std::filesystem::path& input = "/dev/null") {
   TemporaryDirectory scratch;
   const std::string out = scratch.path() / "out";
   const std::string err = scratch.path() / "err";
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 0, input.c_str(), O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT, 0600);
   posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), O_WRONLY | O_CREAT, 0600);
   std::vector<char*> argv;

@@ -1,11 +1,11 @@
 // The linear operation, plain and grouped by experts:
 //
-//   y[t, n] = bias[n] + sum_k A(x[t, k]) * W_e[n, k]         rows [expert_offsets[e], expert_offsets[e + 1]) use expert
-//   e
+//   y[t, n] = bias[n] + sum_k A(x[t, k]) * W_e[n, k]     rows [expert_offsets[e], expert_offsets[e + 1]): expert e
 //
 //   W   NVFP4: e2m1(code) * e4m3(block scale) * scale2 of the shard; FP8: e4m3 * scale2 (or the row's scale); or plain
-//   A   k16Bit: as it is. Otherwise x is first multiplied by pre_quant_scale[k] (AWQ, under any activation), then
-//       rounded to NVFP4 or E4M3 under the expert's input scale, or under a scale of the row itself (dynamic)
+//   A   x, times pre_quant_scale[k] if there is one (AWQ). k16Bit: no more than that. Otherwise rounded to NVFP4
+//       or E4M3 under the expert's input scale, or under the row's own (dynamic): amax / 2688 and amax / 448, or 1
+//       where that is zero. A row with a NaN or an infinity becomes all NaN: no overflow goes unseen.
 //
 // Every y[t, n] is summed in an order that depends on k alone: not on the other rows, the experts, or the workers.
 #pragma once

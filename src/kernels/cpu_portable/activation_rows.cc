@@ -3,19 +3,28 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "formats/e2m1.h"
 #include "formats/e4m3.h"
+#include "formats/float_bits.h"
 #include "formats/nvfp4_block.h"
 #include "formats/quantize_row.h"
 
 namespace nvfp4::kernels::cpu_portable {
 namespace {
 
+// Magnitudes are in the order of their bits, in which infinities and NaNs are above all numbers.
 float largest(const float* x, std::uint64_t count) {
-  float amax = 0.0F;
-  for (std::uint64_t k = 0; k < count; ++k) amax = std::max(amax, std::fabs(x[k]));
-  return amax;
+  std::uint32_t amax = 0;
+  for (std::uint64_t k = 0; k < count; ++k) amax = std::max(amax, float_bits(x[k]) & kFloatMagnitudeMask);
+  return float_from_bits(amax);
+}
+
+// The scale of a row whose largest magnitude fills the range of its type.
+float dynamic_scale(float amax, float range) {
+  const float scale = amax / range;
+  return scale == 0.0F ? 1.0F : scale;
 }
 
 float round_to_nvfp4(QuantizerRule rule, float scale2, std::uint64_t count, float* values) {
@@ -48,21 +57,23 @@ float round_row(const LinearWeight& weight, Activation activation, std::uint32_t
   const std::uint64_t count = weight.in_features;
   if (x != out) std::copy(x, x + count, out);
   for (std::size_t k = 0; k < weight.pre_quant_scale.size(); ++k) out[k] *= weight.pre_quant_scale[k];
+  if (activation == Activation::k16Bit) return 1.0F;
+  const float amax = largest(out, count);
+  if (!std::isfinite(amax)) {
+    std::fill_n(out, count, std::numeric_limits<float>::quiet_NaN());
+    return 1.0F;
+  }
   switch (activation) {
     case Activation::k16Bit:
-      return 1.0F;
+      break;
     case Activation::kNvfp4Static:
       return round_to_nvfp4(weight.input_rule, weight.input_scale[expert_idx], count, out);
-    case Activation::kNvfp4Dynamic: {
-      const float amax = largest(out, count);
-      return round_to_nvfp4(QuantizerRule::kModelOpt, amax == 0.0F ? 1.0F : amax / kNvfp4Range, count, out);
-    }
+    case Activation::kNvfp4Dynamic:
+      return round_to_nvfp4(QuantizerRule::kModelOpt, dynamic_scale(amax, kNvfp4Range), count, out);
     case Activation::kFp8Static:
       return round_to_fp8(weight.input_scale[expert_idx], count, out);
-    case Activation::kFp8Dynamic: {
-      const float amax = largest(out, count);
-      return round_to_fp8(amax == 0.0F ? 1.0F : amax / kE4m3Max, count, out);
-    }
+    case Activation::kFp8Dynamic:
+      return round_to_fp8(dynamic_scale(amax, kE4m3Max), count, out);
   }
   return 1.0F;
 }

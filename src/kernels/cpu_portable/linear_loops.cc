@@ -151,6 +151,10 @@ std::string refusal(const LinearProblem& problem) {
   if (input_of(problem.activation) != input) {
     return fmt::format("activations are {}", activation_name(problem.activation));
   }
+  if (weight == WeightFormat::kNvfp4 && (problem.block_size == 0 || problem.in_features % problem.block_size != 0)) {
+    return fmt::format("in_features {} is not a multiple of the block size {}", problem.in_features,
+                       problem.block_size);
+  }
   if (input == Input::kNvfp4 && problem.in_features % kNvfp4BlockSize != 0) {
     return fmt::format("in_features {} is not a multiple of {}", problem.in_features, kNvfp4BlockSize);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "formats/bf16.h"
 #include "formats/e4m3.h"
@@ -62,10 +63,11 @@ void round_to_nvfp4(QuantizerRule rule, float scale2, std::span<const float> x, 
   }
 }
 
-float largest(std::span<const float> x) {
+// Under which a row's largest magnitude is `range`.
+float dynamic_scale(std::span<const float> x, float range) {
   float amax = 0.0F;
   for (const float value : x) amax = std::max(amax, std::fabs(value));
-  return amax;
+  return amax / range == 0.0F ? 1.0F : amax / range;
 }
 
 }  // namespace
@@ -82,8 +84,12 @@ void round_activation(const LinearWeight& weight, Activation activation, std::ui
   if (!weight.pre_quant_scale.empty()) {
     for (std::size_t k = 0; k < scaled.size(); ++k) scaled[k] *= weight.pre_quant_scale[k];
   }
-  const float amax = largest(scaled);
   const float stored = weight.input_scale.empty() ? 0.0F : weight.input_scale[expert_idx];
+  const bool all_finite = std::all_of(scaled.begin(), scaled.end(), [](float value) { return std::isfinite(value); });
+  if (activation != Activation::k16Bit && !all_finite) {
+    std::fill(out.begin(), out.end(), std::numeric_limits<double>::quiet_NaN());
+    return;
+  }
   switch (activation) {
     case Activation::k16Bit:
       std::copy(scaled.begin(), scaled.end(), out.begin());
@@ -92,11 +98,11 @@ void round_activation(const LinearWeight& weight, Activation activation, std::ui
       round_to_nvfp4(weight.input_rule, stored, scaled, out);
       return;
     case Activation::kNvfp4Dynamic:
-      round_to_nvfp4(QuantizerRule::kModelOpt, amax == 0.0F ? 1.0F : amax / kNvfp4Range, scaled, out);
+      round_to_nvfp4(QuantizerRule::kModelOpt, dynamic_scale(scaled, kNvfp4Range), scaled, out);
       return;
     case Activation::kFp8Static:
     case Activation::kFp8Dynamic: {
-      const float scale = activation == Activation::kFp8Static ? stored : amax == 0.0F ? 1.0F : amax / kE4m3Max;
+      const float scale = activation == Activation::kFp8Static ? stored : dynamic_scale(scaled, kE4m3Max);
       for (std::size_t k = 0; k < scaled.size(); ++k) {
         out[k] = double{decode_e4m3(encode_e4m3_saturating(scaled[k] / scale))} * scale;
       }
