@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh test
 
-if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import safetensors' 2>/dev/null; then
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import safetensors, tokenizers' 2>/dev/null; then
   python3 -m venv .venv
   .venv/bin/pip install -q -r tests/differential/requirements.txt
 fi
