@@ -16,10 +16,13 @@ if(NVFP4_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# nvfp4_room(NAME ROOMS room... LINK library... TEST_ROOMS room...): ROOMS are the rooms it may include, LINK what it needs
-# from outside, TEST_ROOMS what only its test needs.
+# Tests of rooms that start threads: ThreadSanitizer runs these.
+add_custom_target(threaded_tests)
+
+# nvfp4_room(NAME ROOMS room... LINK library... TEST_ROOMS room... [THREADED]): ROOMS are the rooms it may include, LINK
+# what it needs from outside, TEST_ROOMS what only its test needs.
 function(nvfp4_room name)
-  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK;TEST_ROOMS" ${ARGN})
+  cmake_parse_arguments(ROOM "THREADED" "" "ROOMS;LINK;TEST_ROOMS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc"
        "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc")
   set(tests ${sources})
@@ -52,6 +55,10 @@ function(nvfp4_room name)
     endforeach()
     target_compile_definitions(${target}_test PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
     add_test(NAME ${target} COMMAND ${target}_test)
-    set_tests_properties(${target} PROPERTIES TIMEOUT 600 LABELS "unit;threads")
+    set_tests_properties(${target} PROPERTIES TIMEOUT 600 LABELS "unit")
+    if(ROOM_THREADED)
+      set_tests_properties(${target} PROPERTIES LABELS "unit;threads")
+      add_dependencies(threaded_tests ${target}_test)
+    endif()
   endif()
 endfunction()

@@ -38,6 +38,11 @@ class InteractiveRun : public testing::Test {
     return json.is_discarded() ? std::vector<int>() : json["prompt_tokens"].get<std::vector<int>>();
   }
 
+  static bool becomes_raw(const PseudoTerminal& terminal) {
+    for (int i = 0; i < 2000 && !terminal.is_raw(); ++i) ::usleep(5000);
+    return terminal.is_raw();
+  }
+
   support::ByteModel model_{"plain_qwen3_moe"};
 };
 
@@ -132,13 +137,13 @@ TEST_F(InteractiveRun, RefusedPromptsAndEmptyLinesDoNotEndIt) {
 TEST_F(InteractiveRun, TakesTheTerminalBackAfterTheBackground) {
   PseudoTerminal terminal(command({"--max-tokens", "1", "--json", "-q"}));
   terminal.wait_for(kPrompt);
+  ASSERT_TRUE(becomes_raw(terminal));
   terminal.type("half");
   terminal.wait_for("half");
-  ASSERT_TRUE(terminal.is_raw());
   terminal.make_cooked();  // as a shell leaves it
   terminal.send(SIGCONT);
-  for (int i = 0; i < 2000 && !terminal.is_raw(); ++i) ::usleep(5000);
-  EXPECT_TRUE(terminal.is_raw());
+  EXPECT_NE(terminal.wait_for(std::string(kPrompt) + "half"), "");
+  EXPECT_TRUE(becomes_raw(terminal));
   terminal.type(std::string(" and half") + kEnter);
   EXPECT_EQ(answered_prompt(terminal), support::bytes_of("half and half"));
 }

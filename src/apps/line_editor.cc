@@ -22,6 +22,7 @@ void redraw() {
   rl_deprep_terminal();
   rl_prep_terminal(1);
   rl_resize_terminal();
+  rl_forced_update_display();
 }
 
 // Waits for a byte of standard input. False at its end.

@@ -26,7 +26,7 @@ Status check_tokens(const models::ModelShape& shape, std::span<const TokenId> to
 Result<LogitSession> LogitSession::create(const models::LanguageModel& model, layers::KvType kv_type,
                                           std::uint32_t max_tokens, std::uint32_t max_step_tokens, WorkerPool& pool) {
   constexpr std::uint32_t kBlockTokens = layers::KvCache::kBlockTokens;
-  const std::uint32_t num_blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
+  const std::uint32_t num_blocks = max_tokens / kBlockTokens + (max_tokens % kBlockTokens != 0 ? 1 : 0);
   auto cache = layers::KvCache::create(model.shape().kv, kv_type, num_blocks);
   NVFP4_RETURN_IF_ERROR(cache);
   LogitSession session(model, pool, std::move(cache).value());
@@ -43,6 +43,7 @@ Result<LogitSession> LogitSession::create(const models::LanguageModel& model, la
 
 std::span<const float> LogitSession::feed(std::span<const TokenId> tokens, models::HiddenTap* tap) {
   assert(tokens.size() <= max_step_tokens_);
+  assert(position_ + tokens.size() <= blocks_.size() * layers::KvCache::kBlockTokens);
   const auto num_tokens = static_cast<std::uint32_t>(tokens.size());
   const layers::SequenceSlice slice{0, num_tokens, position_, blocks_};
   const std::span<float> logits = std::span(logits_).first(tokens.size() * model_->shape().vocab_size);

@@ -101,13 +101,16 @@ class RandomSource final : public WeightSource {
     return module == "lm_head" || module.ends_with("embed_tokens") || module.ends_with("mlp.gate");
   }
 
+  // A declaration for all layers means linear ones: embeddings are quantised where a table of modules names them.
+  [[nodiscard]] const DeclaredScheme* declared_scheme(const std::string& module) const {
+    if (!module.ends_with("embed_tokens")) return map_.resolve(module, ModuleClass::kLinear);
+    return map_.targets_before_ignore ? map_.resolve(module, ModuleClass::kEmbedding) : nullptr;
+  }
+
   Status set_scheme(const std::string& module, PreparedWeight& out) const {
     DeclaredScheme standard{DeclaredWeights::kNvfp4, Activation::kNvfp4Static, kNvfp4BlockSize,
                             "made up: no quantization_config"};
-    const ModuleClass kind = module.ends_with("embed_tokens") ? ModuleClass::kEmbedding : ModuleClass::kLinear;
-    const DeclaredScheme* scheme = map_.declared         ? map_.resolve(module, kind)
-                                   : stays_plain(module) ? nullptr
-                                                         : &standard;
+    const DeclaredScheme* scheme = map_.declared ? declared_scheme(module) : stays_plain(module) ? nullptr : &standard;
     if (scheme == nullptr) {
       out.scheme = "bf16";
       out.format = WeightFormat::kBF16;
@@ -164,7 +167,8 @@ class RandomSource final : public WeightSource {
 
   void fill(PreparedWeight& out) {
     const std::uint64_t key = hash_name(out.name, seed_);
-    const double spread = 1.0 / std::sqrt(static_cast<double>(out.in_features));
+    const bool is_embedding = out.name.ends_with("embed_tokens");  // looked up: nothing is summed
+    const double spread = is_embedding ? 1.0 : 1.0 / std::sqrt(static_cast<double>(out.in_features));
     const auto random = [key](std::size_t i) { return mix(key + (i + 1) * 0x9E3779B97F4A7C15ULL); };
     switch (out.format) {
       case WeightFormat::kNvfp4: {
@@ -186,7 +190,7 @@ class RandomSource final : public WeightSource {
                           static_cast<float>(spread / kFp8Rms));
         break;
       default:
-        fill_bf16(out, key, out.name == "model.embed_tokens" ? 1.0 : spread);
+        fill_bf16(out, key, spread);
     }
     const bool is_static = out.activation == Activation::kNvfp4Static || out.activation == Activation::kFp8Static;
     const float range = out.format == WeightFormat::kNvfp4 ? kNvfp4Range : kE4m3Max;

@@ -1,6 +1,7 @@
 // Random weights for a configuration, so that a model of real size runs without files. The scheme of each module is
-// what the configuration's quantization_config declares; without one every linear layer but lm_head and the routers is
-// NVFP4 W4A4. Variances are such that activations keep their size; the text is noise.
+// what the configuration's quantization_config declares (of an embedding: what a table of modules declares by name);
+// without one every linear layer but lm_head and the routers is NVFP4 W4A4. Weights have variance 1 / in_features, an
+// embedding 1, so that activations keep their size; the text is noise.
 #pragma once
 
 #include <memory>

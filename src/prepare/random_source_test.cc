@@ -29,6 +29,10 @@ const std::string kWeightOnly =
 const std::string kExcluding = R"({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4",
     "group_size": 16, "ignore": ["lm_head", "model.layers.0.*"]}})";
 
+const std::string kTable = R"({"quantization_config": {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION",
+    "quantized_layers": {"model.embed_tokens": {"quant_algo": "W4A16_NVFP4", "group_size": 16},
+                         "model.layers.0.mlp.up_proj": {"quant_algo": "FP8"}}}})";
+
 class Source {
  public:
   explicit Source(const std::string& config, std::uint64_t seed = 1, std::size_t num_workers = 2,
@@ -105,6 +109,13 @@ TEST(RandomSource, SchemesFollowTheConfiguration) {
   EXPECT_EQ(weight_only.scheme, "nvfp4_w4a16");
   EXPECT_EQ(weight_only.activation, Activation::k16Bit);
   EXPECT_TRUE(weight_only.input_scale.empty());
+  for (const std::string& config : {kModelOptFp8, kFp8PerRow, kWeightOnly}) {
+    EXPECT_EQ(Source(config).matrix("model.embed_tokens").format, WeightFormat::kBF16) << config;
+  }
+  Source table(kTable);
+  EXPECT_EQ(table.matrix("model.embed_tokens").scheme, "nvfp4_w4a16");
+  EXPECT_EQ(table.matrix("model.layers.0.mlp.up_proj").format, WeightFormat::kFp8);
+  EXPECT_EQ(table.matrix("model.layers.0.mlp.down_proj").format, WeightFormat::kBF16);
   Source excluding(kExcluding);
   EXPECT_EQ(excluding.matrix("model.layers.0.mlp.up_proj").format, WeightFormat::kBF16);
   EXPECT_EQ(excluding.matrix("lm_head").format, WeightFormat::kBF16);
@@ -127,6 +138,7 @@ TEST(RandomSource, VariancesKeepActivationsTheirSize) {
   const std::pair<std::string, std::string> cases[] = {{kNone, "model.layers.0.mlp.up_proj"},
                                                        {kNone, "lm_head"},
                                                        {kNone, "model.embed_tokens"},
+                                                       {kTable, "model.embed_tokens"},
                                                        {kModelOptFp8, "model.layers.0.mlp.up_proj"},
                                                        {kFp8PerRow, "model.layers.0.mlp.up_proj"},
                                                        {kWeightOnly, "model.layers.0.mlp.up_proj"}};

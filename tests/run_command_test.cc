@@ -1,0 +1,415 @@
+// `nvfp4 run` as people and programs use it, without a terminal.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/byte_model.h"
+#include "support/npy_file.h"
+#include "support/nvfp4_command.h"
+
+namespace nvfp4 {
+namespace {
+
+namespace fs = std::filesystem;
+using support::Arguments;
+using support::bytes_of;
+using support::expect_refusal;
+using support::joined;
+using support::json_of;
+using support::run_nvfp4;
+using support::RunResult;
+using Ids = std::vector<int>;
+
+const fs::path kParity = fs::path(NVFP4_FIXTURES) / "parity";
+
+class RunCommand : public testing::Test {
+ protected:
+  [[nodiscard]] RunResult run(const Arguments& more, const fs::path& input = "/dev/null") const {
+    return run_nvfp4(joined({"run", model_.path()}, more), input);
+  }
+  // A long answer that varies.
+  [[nodiscard]] static Arguments sampled(const std::string& seed) {
+    return {"--prompt", "hello", "--temperature", "1", "--seed", seed, "--max-tokens", "40", "--ignore-eos", "-q"};
+  }
+
+  support::ByteModel model_{"modelopt_w4a4_qwen3_moe"};
+};
+
+TEST_F(RunCommand, StreamsToStdoutAndTalksOnStderr) {
+  const Arguments prompt = {"--prompt", "hello you", "--max-tokens", "12", "--ignore-eos"};
+  const RunResult plain = run(prompt);
+  ASSERT_EQ(plain.exit_code, 0) << plain.err;
+  const auto json = json_of(run(joined(prompt, {"--json", "--quiet"})));
+  EXPECT_EQ(plain.out, json["text"].get<std::string>() + "\n");
+  // One table line per kind of layer, then the summary; nothing of a progress bar.
+  const auto num_lines = static_cast<std::size_t>(std::count(plain.err.begin(), plain.err.end(), '\n'));
+  EXPECT_EQ(num_lines, 1 + json["kernels"].size() + 1) << plain.err;
+  EXPECT_TRUE(plain.err.starts_with("layer ")) << plain.err;
+  EXPECT_NE(plain.err.find("9 prompt tokens, "), std::string::npos) << plain.err;
+  EXPECT_NE(plain.err.find("12 answer tokens, "), std::string::npos) << plain.err;
+  EXPECT_TRUE(plain.err.ends_with("ended by length\n")) << plain.err;
+  EXPECT_EQ(plain.err.find('\x1b'), std::string::npos);
+  const RunResult quiet = run(joined(prompt, {"-q"}));
+  EXPECT_EQ(quiet.err, "");
+  EXPECT_EQ(quiet.out, plain.out);
+}
+
+TEST_F(RunCommand, JsonHasWhatIsPromised) {
+  const auto json = json_of(run({"--prompt", "hello", "--max-tokens", "5", "--ignore-eos", "--json", "-q"}));
+  EXPECT_EQ(json["prompt_tokens"], bytes_of("hello"));
+  EXPECT_EQ(json["tokens"].size(), 5U);
+  EXPECT_EQ(json["finish_reason"], "length");
+  EXPECT_EQ(json["model"], model_.path());
+  EXPECT_EQ(json["architecture"], "Qwen3MoeForCausalLM");
+  EXPECT_FALSE(json.contains("logprobs"));
+  for (const char* key : {"ttft_ms", "total_ms", "prompt_tokens_per_second", "output_tokens_per_second"}) {
+    EXPECT_GT(json["timings"][key].get<double>(), 0) << key;
+  }
+  EXPECT_GE(json["timings"]["total_ms"].get<double>(), json["timings"]["ttft_ms"].get<double>());
+  std::set<std::string> schemes;
+  for (const auto& line : json["kernels"]) {
+    for (const char* key : {"layer_kind", "scheme", "kernel", "reason"}) {
+      EXPECT_NE(line[key].get<std::string>(), "") << line;
+    }
+    EXPECT_TRUE(line["num_weights"].is_number_unsigned() && line["num_bytes"].is_number_unsigned()) << line;
+    schemes.insert(line["scheme"].get<std::string>());
+  }
+  EXPECT_TRUE(schemes.contains("nvfp4_w4a4"));
+}
+
+TEST_F(RunCommand, PromptsComeFromFlagsFilesAndStandardInput) {
+  support::TemporaryDirectory folder;
+  const std::string text = "a prompt\nof two lines \xE2\x82\xAC\n";
+  const fs::path file = folder.write("prompt.txt", text);
+  const Arguments rest = {"--max-tokens", "8", "--json", "-q"};
+  const auto by_flag = json_of(run(joined({"--prompt", text}, rest)));
+  EXPECT_EQ(by_flag["prompt_tokens"], bytes_of(text));
+  const std::string ids = fmt::format("{}", fmt::join(bytes_of(text), ","));
+  const auto answer = [&](const Arguments& how, const fs::path& input) {
+    auto json = json_of(run(joined(how, rest), input));
+    json.erase("timings");
+    return json;
+  };
+  auto expected = by_flag;
+  expected.erase("timings");
+  EXPECT_EQ(answer({"--prompt-file", file.string()}, "/dev/null"), expected);
+  EXPECT_EQ(answer({"--prompt-file", "-"}, file), expected);
+  EXPECT_EQ(answer({}, file), expected);
+  EXPECT_EQ(answer({"--prompt-tokens", ids}, "/dev/null"), expected);
+}
+
+TEST_F(RunCommand, PromptsThatLookLikeSyntaxAreText) {
+  for (const std::string text : {"[a,b]", "{}", "- x", "--quiet", "%s {0}", "\"", "\\n"}) {
+    const auto json = json_of(run({"--prompt", text, "--max-tokens", "1", "--json", "-q"}));
+    EXPECT_EQ(json["prompt_tokens"], bytes_of(text)) << text;
+  }
+}
+
+TEST_F(RunCommand, PromptFormatGoesAroundThePrompt) {
+  const auto json = json_of(run({"--prompt", "a{prompt}b", "--prompt-format",
+                                 "<|begin|>Q: {prompt}<|end|>\nA:", "--max-tokens", "1", "--json", "-q"}));
+  Ids expected = {0xC0};
+  for (const int byte : bytes_of("Q: a{prompt}b")) expected.push_back(byte);
+  expected.push_back(0xC1);
+  for (const int byte : bytes_of("\nA:")) expected.push_back(byte);
+  EXPECT_EQ(json["prompt_tokens"], expected);
+  expect_refusal(run({"--prompt", "x", "--prompt-format", "no place"}), {"--prompt-format", "{prompt}", "no place"});
+}
+
+TEST_F(RunCommand, SameSeedSameText) {
+  const RunResult first = run(sampled("7"));
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(run(sampled("7")).out, first.out);
+  EXPECT_EQ(run(joined(sampled("7"), {"--threads", "1"})).out, first.out);
+  EXPECT_EQ(run(joined(sampled("7"), {"--threads", "3"})).out, first.out);
+  EXPECT_NE(run(sampled("8")).out, first.out);
+  EXPECT_NE(run(sampled("18446744073709551615")).out, first.out);
+}
+
+TEST_F(RunCommand, TheAnswerEndsBeforeAStopString) {
+  const RunResult whole = run(sampled("7"));
+  const std::string text = whole.out.substr(0, whole.out.size() - 1);
+  ASSERT_GT(text.size(), 20U);
+  // Whole characters: a stop string must be valid UTF-8 like the text.
+  std::size_t at = text.size() / 2;
+  while ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
+  std::size_t end = at + 1;
+  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
+  const std::string stop = text.substr(at, end - at);
+  const auto json = json_of(run(joined(sampled("7"), {"--json", "--stop", "never here", "--stop", stop})));
+  EXPECT_EQ(json["text"], text.substr(0, text.find(stop)));
+  EXPECT_EQ(json["finish_reason"], "stop");
+  EXPECT_LT(json["tokens"].size(), 40U);
+  // A flag takes one value: what follows is the model, and brackets are text.
+  const RunResult before = run_nvfp4(joined({"run", "--stop", "[a,b]", model_.path()}, sampled("7")));
+  EXPECT_EQ(before.out, whole.out) << before.err;
+}
+
+TEST_F(RunCommand, EveryEndOfTextTokenEndsTheAnswer) {
+  const Arguments prompt = {"--prompt", "hello", "--max-tokens", "30", "--json", "-q"};
+  const auto whole = json_of(run(joined(prompt, {"--ignore-eos"})));
+  const auto tokens = whole["tokens"].get<Ids>();
+  ASSERT_EQ(tokens.size(), 30U);
+  const auto ends_at = [&](const nlohmann::json& eos, int token) {
+    model_.change("generation_config.json", {{"eos_token_id", eos}});
+    const auto json = json_of(run(prompt));
+    EXPECT_EQ(json["finish_reason"], "stop");
+    const auto first = std::find(tokens.begin(), tokens.end(), token);
+    EXPECT_EQ(json["tokens"].get<Ids>(), Ids(tokens.begin(), first + 1));
+    EXPECT_EQ(json_of(run(joined(prompt, {"--ignore-eos"})))["tokens"], whole["tokens"]);
+  };
+  ends_at(tokens[4], tokens[4]);
+  ends_at({250, tokens[2]}, tokens[2]);
+  ends_at({tokens[6], 250}, tokens[6]);
+}
+
+TEST_F(RunCommand, FlagsOutrankTheGenerationConfig) {
+  model_.change("generation_config.json",
+                {{"do_sample", true}, {"temperature", 1.5}, {"max_new_tokens", 3}, {"eos_token_id", nullptr}});
+  model_.change("config.json", {{"eos_token_id", nullptr}});
+  const Arguments prompt = {"--prompt", "hello", "--json", "-q", "--seed", "1"};
+  const auto as_config = json_of(run(prompt));
+  EXPECT_EQ(as_config["tokens"].size(), 3U);
+  const auto as_flags = json_of(run(joined(prompt, {"--temperature", "0", "--max-tokens", "6"})));
+  EXPECT_EQ(as_flags["tokens"].size(), 6U);
+  model_.remove("generation_config.json");
+  EXPECT_EQ(json_of(run(joined(prompt, {"--max-tokens", "6"})))["tokens"], as_flags["tokens"]);
+}
+
+TEST_F(RunCommand, LogprobsAreThoseOfTheModel) {
+  const auto json =
+      json_of(run({"--prompt", "hello", "--max-tokens", "4", "--ignore-eos", "--logprobs", "256", "--json", "-q"}));
+  EXPECT_TRUE(json.is_discarded());
+}
+
+TEST_F(RunCommand, SpecialTokensAreShownOnRequest) {
+  model_.change("generation_config.json", {{"eos_token_id", nullptr}});
+  model_.change("config.json", {{"eos_token_id", nullptr}});
+  // Whatever the model says next is made a special token.
+  const Arguments prompt = {"--prompt", "hello", "--max-tokens", "1", "--json", "-q"};
+  const int next = json_of(run(prompt))["tokens"][0].get<int>();
+  auto tokenizer = support::byte_tokenizer();
+  tokenizer["model"]["vocab"].erase(support::byte_spelling(next));
+  tokenizer["model"]["vocab"]["<|made|>"] = next;
+  tokenizer["added_tokens"].push_back(
+      {{"id", next}, {"content", "<|made|>"}, {"special", true}, {"normalized", false}});
+  model_.write("tokenizer.json", tokenizer);
+  EXPECT_EQ(json_of(run(prompt))["text"], "");
+  EXPECT_EQ(json_of(run(joined(prompt, {"--keep-special-tokens"})))["text"], "<|made|>");
+}
+
+TEST_F(RunCommand, LengthsThatDoNotFitAreRefusedWithBothNumbers) {
+  const RunResult full = run({"--prompt", std::string(512, 'a'), "--json", "-q", "--ignore-eos"});
+  EXPECT_EQ(json_of(full)["tokens"].size(), 1U);
+  expect_refusal(run({"--prompt", std::string(513, 'a')}), {"513", "512"});
+  model_.change("config.json", {{"max_position_embeddings", 4096}});
+  expect_refusal(run({"--prompt", std::string(3000, 'a'), "--kv-cache-gib", "0.001"}), {"3000", "cache", "memory"});
+}
+
+TEST_F(RunCommand, BadPromptsAreRefusedInOneLine) {
+  expect_refusal(run({"--prompt", ""}), {"prompt", "no tokens"});
+  expect_refusal(run({"--prompt", "abc\xFFz"}), {"UTF-8", "byte 3", "0xff"});
+  expect_refusal(run({"--prompt", "a\xED\xA0\x80"}), {"UTF-8", "byte 1"});
+  expect_refusal(run({"--prompt-file", "/nonexistent/prompt"}), {"/nonexistent/prompt", "No such file"});
+  expect_refusal(run({"--prompt-file", "/"}), {"/", "directory"});
+  expect_refusal(run({"--prompt-tokens", "1,256"}), {"[1]", "256"});
+  expect_refusal(run({"--prompt-tokens", "1,x"}), {"--prompt-tokens[1]", "\"x\""});
+  expect_refusal(run({"--prompt-tokens", ""}), {"no tokens"});
+  expect_refusal(run({"--prompt", "a", "--prompt-file", "b"}), {"--prompt", "--prompt-file"});
+}
+
+TEST_F(RunCommand, FlagsOutOfRangeAreRefusedByName) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"--max-tokens", "0"},
+      {"--max-tokens", "-1"},
+      {"--max-tokens", "4294967296"},
+      {"--max-tokens", "1.5"},
+      {"--temperature", "-0.1"},
+      {"--temperature", "nan"},
+      {"--temperature", "warm"},
+      {"--temperature", "1e60"},
+      {"--top-k", "-1"},
+      {"--top-p", "1.01"},
+      {"--min-p", "-1"},
+      {"--repetition-penalty", "0"},
+      {"--presence-penalty", "2.1"},
+      {"--frequency-penalty", "x"},
+      {"--seed", "-3"},
+      {"--logprobs", "129"},
+      {"--kv-cache-gib", "0"},
+      {"--threads", "1025"},
+      {"--threads", "-1"},
+      {"--precision", "fp16"},
+      {"--kv-cache-dtype", "int8"},
+      {"--activations", "w8a8"},
+  };
+  for (const auto& [flag, value] : cases) {
+    expect_refusal(run({"--prompt", "x", flag, value}), {"nvfp4 run", flag, value, "nvfp4 run --help"});
+  }
+}
+
+TEST_F(RunCommand, AFullDiskIsAnError) {
+  for (const Arguments& format : {Arguments{}, Arguments{"--json"}}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::close(1);
+      ::open("/dev/full", O_WRONLY);
+      const int errors = ::open((model_.path() + "/errors").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      ::dup2(errors, 2);
+      Arguments arguments = joined({NVFP4_COMMAND, "run", model_.path(), "--prompt", "x", "-q"}, format);
+      std::vector<char*> argv;
+      for (std::string& argument : arguments) argv.push_back(argument.data());
+      argv.push_back(nullptr);
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 1);
+    const std::string errors = support::read_file(model_.file("errors"));
+    EXPECT_TRUE(errors.starts_with("error: standard output: ")) << errors;
+    EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
+  }
+}
+
+// What a command prints to a reader that takes one byte and goes, as `| head -c 1`.
+struct Piped {
+  int status = 0;
+  std::string errors;
+};
+
+Piped run_with_impatient_reader(const Arguments& command, bool ignore_sigpipe, const fs::path& errors) {
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (ignore_sigpipe) std::signal(SIGPIPE, SIG_IGN);
+    ::dup2(ends[1], 1);
+    ::dup2(::open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    Arguments arguments = command;
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    ::execv(argv[0], argv.data());
+    ::_exit(127);
+  }
+  ::close(ends[1]);
+  char byte = 0;
+  EXPECT_EQ(::read(ends[0], &byte, 1), 1);
+  ::close(ends[0]);
+  Piped result;
+  ::waitpid(child, &result.status, 0);
+  result.errors = support::read_file(errors);
+  return result;
+}
+
+TEST_F(RunCommand, EndsQuietlyWhenItsReaderGoes) {
+  const Arguments command = {NVFP4_COMMAND, "run",          model_.path(),  "--prompt", "x", "--temperature",
+                             "1",           "--ignore-eos", "--max-tokens", "500",      "-q"};
+  const Piped by_signal = run_with_impatient_reader(command, false, model_.file("errors"));
+  EXPECT_TRUE(WIFSIGNALED(by_signal.status) && WTERMSIG(by_signal.status) == SIGPIPE);
+  EXPECT_EQ(by_signal.errors, "");
+  const Piped by_error = run_with_impatient_reader(command, true, model_.file("errors"));
+  EXPECT_TRUE(WIFEXITED(by_error.status) && WEXITSTATUS(by_error.status) == 1);
+  EXPECT_EQ(by_error.errors, "");
+}
+
+class GreedyRun : public testing::TestWithParam<std::string> {};
+
+// Without a tokenizer: token ids in, token ids out.
+TEST_P(GreedyRun, IsThatOfTransformers) {
+  const fs::path model = kParity / GetParam();
+  const auto tokens = support::read_npy<std::int32_t>(model / "tokens.npy").values;
+  const auto golden = support::read_npy<std::int32_t>(model / "greedy.npy").values;
+  const std::string prompt = fmt::format("{}", fmt::join(tokens.begin(), tokens.begin() + 65, ","));
+  const Arguments exact = {"run",
+                           model.string(),
+                           "--prompt-tokens",
+                           prompt,
+                           "--precision",
+                           "f32",
+                           "--kv-cache-dtype",
+                           "f32",
+                           "--activations",
+                           "w4a16",
+                           "--max-tokens",
+                           fmt::format("{}", golden.size()),
+                           "--ignore-eos",
+                           "-q"};
+  const auto json = json_of(run_nvfp4(joined(exact, {"--json"})));
+  EXPECT_EQ(json["tokens"].get<std::vector<std::int32_t>>(), golden);
+  EXPECT_EQ(json["prompt_tokens"].size(), 65U);
+  EXPECT_EQ(run_nvfp4(exact).out, fmt::format("{}\n", fmt::join(golden, " ")));
+}
+
+std::vector<std::string> greedy_fixtures() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(kParity)) {
+    if (fs::exists(entry.path() / "greedy.npy")) names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, GreedyRun, testing::ValuesIn(greedy_fixtures()),
+                         [](const auto& name) { return name.param; });
+
+class DummyRun : public testing::Test {
+ protected:
+  [[nodiscard]] RunResult run(const Arguments& more) const {
+    return run_nvfp4(joined({"run", "--dummy-weights", "--prompt-tokens", "1,2,3", "--max-tokens", "8", "-q",
+                             "--temperature", "1", "--seed", "1"},
+                            more));
+  }
+  support::ByteModel model_{"modelopt_w4a4_qwen3_moe"};  // for its configuration
+};
+
+TEST_F(DummyRun, SameSeedSameTokens) {
+  const std::string config = model_.file("config.json");
+  const RunResult first = run({"--config", config, "--dummy-seed", "5"});
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(run({"--config", config, "--dummy-seed", "5", "--threads", "1"}).out, first.out);
+  EXPECT_NE(run({"--config", config, "--dummy-seed", "6"}).out, first.out);
+  EXPECT_EQ(run({"--config", config}).out, run({"--config", config, "--dummy-seed", "0"}).out);
+  const auto json = json_of(run({"--config", config, "--json"}));
+  EXPECT_EQ(json["architecture"], "Qwen3MoeForCausalLM");
+  EXPECT_EQ(json["tokens"].size(), 8U);
+}
+
+TEST_F(DummyRun, BadConfigurationsAreRefusedByField) {
+  const std::string config = model_.file("config.json");
+  expect_refusal(run({}), {"--config"});
+  expect_refusal(run_nvfp4({"run", "--config", config, "--prompt-tokens", "1"}), {"--dummy-weights"});
+  expect_refusal(run_nvfp4({"run"}), {"directory", "--dummy-weights", "--config"});
+  expect_refusal(run({"--config", "/nonexistent/config.json"}), {"/nonexistent/config.json", "No such file"});
+  expect_refusal(run({"--config", "/dev/null"}), {"/dev/null", "JSON"});
+  expect_refusal(run({"--config", config, "--prompt-file", "/dev/null"}), {"--prompt-tokens", "--prompt-file"});
+  expect_refusal(run_nvfp4({"run", "--dummy-weights", "--config", config, "--prompt", "x"}),
+                 {"tokenizer", "token ids"});
+  model_.change("config.json", {{"architectures", {"BertModel"}}});
+  expect_refusal(run({"--config", config}), {config, "architectures", "BertModel", "Qwen3MoeForCausalLM"});
+  model_.change("config.json", {{"architectures", {"Qwen3MoeForCausalLM"}}});
+  for (const std::string field : {"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
+                                  "max_position_embeddings", "num_experts_per_tok", "moe_intermediate_size"}) {
+    const auto whole = nlohmann::json::parse(support::read_file(config));
+    model_.change("config.json", {{field, nullptr}});
+    expect_refusal(run({"--config", config}), {config, field, "missing"});
+    model_.write("config.json", whole);
+  }
+}
+
+}  // namespace
+}  // namespace nvfp4
