@@ -87,11 +87,12 @@ TEST_F(InteractiveRun, LinesAreUtf8WhateverTheLocale) {
 TEST_F(InteractiveRun, CtrlCStopsTheAnswerNotTheProgram) {
   PseudoTerminal terminal(command({"--ignore-eos", "--temperature", "1", "--max-tokens", "500"}));
   terminal.wait_for(kPrompt);
-  // Without company a step takes well under a millisecond; a few tries make sure that one is caught under way.
+  // Ctrl-C may come before the first token or after the last: a few tries catch an answer under way.
   bool stopped = false;
   for (int attempt = 0; attempt < 5 && !stopped; ++attempt) {
     terminal.type(std::string("go") + kEnter);
     terminal.wait_for("go\r\n");
+    ::usleep(30000);
     terminal.type(kCtrlC);
     stopped = terminal.wait_for("ended by ").size() > 0 && terminal.wait_for("\r\n") == "Ctrl-C\r\n";
     ASSERT_NE(terminal.wait_for(kPrompt), "") << terminal.rest();
@@ -102,6 +103,17 @@ TEST_F(InteractiveRun, CtrlCStopsTheAnswerNotTheProgram) {
   terminal.wait_for(kPrompt);
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.wait_for_end(), 0);
+}
+
+// While an answer runs, the terminal collects lines: what is typed counts once the prompt is back.
+TEST_F(InteractiveRun, KeysTypedDuringAnAnswerAreNotLost) {
+  PseudoTerminal terminal(command({"--ignore-eos", "--max-tokens", "300", "-q"}));
+  terminal.wait_for(kPrompt);
+  terminal.type(std::string("go") + kEnter);
+  terminal.wait_for("go\r\n");
+  ::usleep(30000);
+  terminal.type(kCtrlD);
+  EXPECT_EQ(terminal.wait_for_end(), 0) << terminal.rest();
 }
 
 TEST_F(InteractiveRun, CtrlCAtThePromptGivesTheLineUp) {

@@ -121,9 +121,9 @@ Result<Answer> answer(engine::Engine& engine, const RunnableModel& model, engine
   answer.prompt_tokens = request.tokens.prompt;
   Stream stream(engine, model);
   NVFP4_RETURN_IF_ERROR(stream.add(std::move(request)));
-  listener.on_accepted();
 
   const InterruptGuard guard;
+  listener.on_accepted();
   std::string text;
   bool wanted = true;
   while (stream.has_work() && wanted && !answer.interrupted) {

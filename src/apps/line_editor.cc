@@ -46,9 +46,11 @@ bool read_byte(char& byte) {
 
 // The editor's source of characters. Ctrl-C ends the line as Enter does, and read() looks at the flag.
 int read_character(std::FILE*) {
+  constexpr char kCtrlD = 4;
   std::mbstate_t state = {};
   char byte = 0;
   while (read_byte(byte)) {
+    if (byte == '\0') return kCtrlD;  // what becomes of one typed before the terminal gave out single keys
     wchar_t character = 0;
     const std::size_t length = std::mbrtowc(&character, &byte, 1, &state);
     if (length == static_cast<std::size_t>(-1)) return 0xFFFD;

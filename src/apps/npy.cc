@@ -33,8 +33,9 @@ std::string npy_header(std::span<const std::uint64_t> shape) {
 }  // namespace
 
 Result<NpyWriter> NpyWriter::create(const std::filesystem::path& path, std::span<const std::uint64_t> shape) {
-  if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-    return Error{ErrorCode::kInvalidArgument, path.string(), "is a folder; give the name of a file"};
+  // close() puts a new file in the place of the old one: that must never be a folder or a device.
+  if (std::error_code ignored; exists(path, ignored) && !is_regular_file(path, ignored)) {
+    return Error{ErrorCode::kInvalidArgument, path.string(), "is not a regular file; give another name"};
   }
   NpyWriter writer(std::fopen(partial(path).c_str(), "wb"), path);
   if (writer.file_ == nullptr) return writer.failed("cannot be created");

@@ -50,16 +50,19 @@ class WorkerPool {
   using Piece = void (*)(void* context, std::size_t piece_idx, std::size_t worker_idx);
 
   void run_pieces(std::size_t num_pieces, Piece piece, void* context);
-  void work(std::size_t worker_idx);
+  void work(std::uint64_t generation, std::size_t worker_idx);
   void wait_for_work(std::size_t worker_idx);
 
   std::vector<std::jthread> threads_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<std::uint64_t> generation_{0};  // counts the calls of run_pieces
   std::atomic<bool> stop_{false};
-  std::atomic<std::size_t> num_busy_{0};  // helpers that have not finished this generation
-  std::atomic<std::size_t> next_{0};
+  std::atomic<std::uint32_t> num_sleeping_{0};
+  // Number of the call of run_pieces << 32 | pieces that nobody took yet. A helper that wakes late finds another call
+  // or no pieces, so that nobody has to wait for it.
+  std::atomic<std::uint64_t> state_{0};
+  std::atomic<std::size_t> num_done_{0};
+  // Of the call; read only after a piece of it was taken.
   std::size_t num_pieces_ = 0;
   Piece piece_ = nullptr;
   void* context_ = nullptr;

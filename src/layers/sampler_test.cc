@@ -55,9 +55,8 @@ std::vector<double> penalised(const Case& c) {
 std::vector<TokenId> ranked(const std::vector<double>& values) {
   std::vector<TokenId> order(values.size());
   std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](TokenId a, TokenId b) {
-    return values[a] > values[b] || (values[a] == values[b] && a < b);
-  });
+  std::sort(order.begin(), order.end(),
+            [&](TokenId a, TokenId b) { return values[a] > values[b] || (values[a] == values[b] && a < b); });
   return order;
 }
 

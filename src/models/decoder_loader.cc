@@ -101,7 +101,8 @@ Result<DecoderParts> DecoderLoader::frame(layers::Precision precision) {
   auto final_norm = norm("model.norm", config_.hidden_size);
   NVFP4_RETURN_IF_ERROR(final_norm);
   std::optional<layers::Linear> head;
-  if (!config_.tie_embeddings) {
+  // A file that says "tied" and holds a head all the same: the tensors decide.
+  if (!config_.tie_embeddings || source_.has("lm_head.weight")) {
     auto weight = linear("lm_head", config_.vocab_size, config_.hidden_size);
     NVFP4_RETURN_IF_ERROR(weight);
     head = std::move(weight).value();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -66,6 +67,10 @@ Matrix some_matrix(Kind kind, std::uint64_t rows, std::uint64_t cols, std::uint6
       matrix.block_scales = some_bytes(rows * cols / 16, seed + 1, 0x5F);
       matrix.scale2 = kind == Kind::kModelOpt ? fraction : 1 / fraction;
       matrix.input_scale = kind == Kind::kModelOpt ? 3 * fraction : 7 / fraction;
+      // A divisor that its reciprocal's reciprocal does not give back.
+      while (kind == Kind::kCompressedTensors && 1 / (1 / matrix.input_scale) == matrix.input_scale) {
+        matrix.input_scale = std::nextafter(matrix.input_scale, 1e9F);
+      }
       break;
     case Kind::kFp8:
     case Kind::kFp8PerRow:

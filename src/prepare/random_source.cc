@@ -52,7 +52,7 @@ class RandomSource final : public WeightSource {
                WorkerPool& pool)
       : map_(std::move(map)), label_(std::move(label)), seed_(seed), request_(request), pool_(pool) {}
 
-  [[nodiscard]] bool has(std::string_view) const override { return true; }
+  [[nodiscard]] bool has(std::string_view) const override { return false; }  // whatever is asked for is made
 
   [[nodiscard]] Result<PreparedWeight> matrix(const std::string& module, MatrixShape shape, bool has_bias) override {
     auto out = make(module, module, 1, shape);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "formats/nvfp4_block.h"
 #include "kernels/cpu_portable/activation_rows.h"
@@ -16,15 +17,20 @@ constexpr std::uint64_t kRowsPerTile = 4;
 constexpr std::uint64_t kRowsPerPiece = 32;
 constexpr std::uint64_t kLanes = 8;
 
-using Lanes = float __attribute__((vector_size(kLanes * sizeof(float)), aligned(4)));
+using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
 
 // Sums of kRowsPerTile decoded rows w [kRowsPerTile, k] with one token.
 void dot_tile(const float* w, const float* x, std::uint64_t k, std::array<float, kRowsPerTile>& sums) {
   Lanes lanes[kRowsPerTile] = {};
   const std::uint64_t whole = k / kLanes * kLanes;
   for (std::uint64_t i = 0; i < whole; i += kLanes) {
-    const Lanes a = *reinterpret_cast<const Lanes*>(x + i);
-    for (std::uint64_t r = 0; r < kRowsPerTile; ++r) lanes[r] += a * *reinterpret_cast<const Lanes*>(w + r * k + i);
+    Lanes a;
+    std::memcpy(&a, x + i, sizeof(a));  // rows lie at any multiple of four bytes
+    for (std::uint64_t r = 0; r < kRowsPerTile; ++r) {
+      Lanes b;
+      std::memcpy(&b, w + r * k + i, sizeof(b));
+      lanes[r] += a * b;
+    }
   }
   for (std::uint64_t r = 0; r < kRowsPerTile; ++r) {
     Lanes& l = lanes[r];
