@@ -24,6 +24,7 @@ using prepare::PreparedWeight;
 
 // Moves group g of num_groups equal parts to place[g].
 void permute(void* data, std::size_t num_bytes, std::span<const std::uint32_t> place) {
+  if (num_bytes == 0) return;
   auto* const bytes = static_cast<std::byte*>(data);
   const std::vector<std::byte> before(bytes, bytes + num_bytes);
   const std::size_t size = num_bytes / place.size();

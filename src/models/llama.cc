@@ -8,6 +8,7 @@ Result<std::unique_ptr<LanguageModel>> load_llama(const ConfigReader& reader, pr
                                                   layers::Precision precision) {
   auto config = read_decoder_config(reader);
   NVFP4_RETURN_IF_ERROR(config);
+  NVFP4_RETURN_IF_ERROR(require_intermediate_size(reader, *config));
   config->architecture = "LlamaForCausalLM";
   DecoderLoader loader(*config, source);
   const auto attention = [&](std::uint32_t layer_idx) {

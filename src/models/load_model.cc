@@ -4,11 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "checkpoint/config_document.h"
+#include "checkpoint/model_config.h"
 #include "models/architectures.h"
 #include "prepare/checkpoint_source.h"
 #include "prepare/random_source.h"
@@ -73,7 +75,11 @@ Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& conf
                                                          WorkerPool& pool) {
   auto document = checkpoint::ConfigDocument::parse(config_json, label);
   NVFP4_RETURN_IF_ERROR(document);
-  const ConfigReader reader(*document);
+  const std::optional<checkpoint::ConfigDocument> config(std::move(document).value());
+  // What opening a checkpoint would refuse: no model has such sizes.
+  auto sizes = checkpoint::read_model_config(config);
+  NVFP4_RETURN_IF_ERROR(sizes);
+  const ConfigReader reader(*config);
   auto architecture = find_architecture(reader);
   NVFP4_RETURN_IF_ERROR(architecture);
   auto source = prepare::make_random_source(config_json, label, seed, options.activations, pool);

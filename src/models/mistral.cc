@@ -8,6 +8,7 @@ Result<std::unique_ptr<LanguageModel>> load_mistral(const ConfigReader& reader, 
                                                     layers::Precision precision) {
   auto config = read_decoder_config(reader);
   NVFP4_RETURN_IF_ERROR(config);
+  NVFP4_RETURN_IF_ERROR(require_intermediate_size(reader, *config));
   config->architecture = "MistralForCausalLM";
   config->mlp_bias = false;
   DecoderLoader loader(*config, source);

@@ -195,6 +195,11 @@ Result<std::vector<std::uint32_t>> ConfigReader::uint_list(std::string_view key)
   return values;
 }
 
+Status require_intermediate_size(const ConfigReader& reader, const DecoderConfig& config) {
+  if (config.intermediate_size > 0) return {};
+  return reader.error("intermediate_size", ErrorCode::kNotFound, "must be there and above zero: layers are that wide");
+}
+
 Result<DecoderConfig> read_decoder_config(const ConfigReader& reader) {
   DecoderConfig config;
   NVFP4_RETURN_IF_ERROR(read_sizes(reader, config));
@@ -203,6 +208,7 @@ Result<DecoderConfig> read_decoder_config(const ConfigReader& reader) {
   NVFP4_RETURN_IF_ERROR(check_activation(reader));
   auto epsilon = reader.number_or("rms_norm_eps", 1e-6);
   NVFP4_RETURN_IF_ERROR(epsilon);
+  if (*epsilon <= 0) return reader.error("rms_norm_eps", ErrorCode::kMalformed, "must be above zero");
   config.norm_epsilon = static_cast<float>(*epsilon);
   const auto flag = [&](std::string_view key, bool& target) -> Status {
     auto value = reader.bool_or(key, false);

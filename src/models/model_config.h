@@ -53,6 +53,9 @@ class ConfigReader {
   const checkpoint::ConfigDocument& document_;
 };
 
+// An Error when dense feed-forward layers have no width.
+[[nodiscard]] Status require_intermediate_size(const ConfigReader& reader, const DecoderConfig& config);
+
 // Checks what every model needs: sizes that fit each other, a rope type and an activation that are implemented.
 [[nodiscard]] Result<DecoderConfig> read_decoder_config(const ConfigReader& reader);
 

@@ -9,6 +9,7 @@ Result<std::unique_ptr<LanguageModel>> load_qwen3(const ConfigReader& reader, pr
                                                   layers::Precision precision) {
   auto config = read_decoder_config(reader);
   NVFP4_RETURN_IF_ERROR(config);
+  NVFP4_RETURN_IF_ERROR(require_intermediate_size(reader, *config));
   config->architecture = "Qwen3ForCausalLM";
   auto window = read_optional_window(reader, *config);
   NVFP4_RETURN_IF_ERROR(window);

@@ -50,6 +50,9 @@ Result<Qwen3MoeConfig> read_config(const ConfigReader& reader) {
   if (*top_k == 0 || *top_k > *num_experts) {
     return reader.error("num_experts_per_tok", ErrorCode::kContradiction, "must be between 1 and num_experts");
   }
+  if (*intermediate_size == 0) {
+    return reader.error("moe_intermediate_size", ErrorCode::kMalformed, "must be above zero");
+  }
   if (*step == 0) return reader.error("decoder_sparse_step", ErrorCode::kMalformed, "must be above zero");
   config.moe = {*num_experts, *top_k, *intermediate_size, *normalize};
   config.sparse_step = *step;
@@ -77,6 +80,7 @@ Result<std::unique_ptr<LanguageModel>> load_qwen3_moe(const ConfigReader& reader
       NVFP4_RETURN_IF_ERROR(moe);
       return std::variant<layers::SwigluMlp, layers::SparseMoe>(std::move(moe).value());
     }
+    NVFP4_RETURN_IF_ERROR(require_intermediate_size(reader, config->decoder));
     auto mlp = loader.mlp(layer_idx, config->decoder.intermediate_size);
     NVFP4_RETURN_IF_ERROR(mlp);
     return std::variant<layers::SwigluMlp, layers::SparseMoe>(std::move(mlp).value());

@@ -96,9 +96,7 @@ Status CheckpointSource::begin(const DescribedTensor& tensor, std::uint32_t num_
                                PreparedWeight& out) const {
   const std::optional<WeightFormat> format = format_of(tensor);
   if (!format) {
-    return error(
-        tensor.name, ErrorCode::kUnsupported,
-        fmt::format("has elements of type {}; weights must be F32, F16, BF16, FP8 or NVFP4", dtype_name(tensor.dtype)));
+    return not_a_float(tensor);
   }
   if (tensor.transposed) {
     return error(tensor.name, ErrorCode::kUnsupported,
@@ -140,6 +138,12 @@ Status CheckpointSource::set_activation(const DescribedTensor& tensor, PreparedW
                                 : "NVFP4 activations on request, scale per token";
   }
   return {};
+}
+
+Error CheckpointSource::not_a_float(const DescribedTensor& tensor) const {
+  return error(
+      tensor.name, ErrorCode::kUnsupported,
+      fmt::format("has elements of type {}; weights must be F32, F16, BF16, FP8 or NVFP4", dtype_name(tensor.dtype)));
 }
 
 // As the producer stores it: the reciprocal of a divisor need not give the divisor back.
@@ -326,6 +330,7 @@ Result<std::vector<float>> CheckpointSource::vector(const std::string& name, std
   NVFP4_RETURN_IF_ERROR(tensor);
   const std::array expected = {size};
   NVFP4_RETURN_IF_ERROR(check_shape(**tensor, expected));
+  if (!format_of(**tensor)) return not_a_float(**tensor);
   std::vector<float> values(size);
   NVFP4_RETURN_IF_ERROR(checkpoint_.dequantize_rows(**tensor, 0, 1, values));
   report((*tensor)->data->num_bytes());

@@ -37,6 +37,7 @@ class CheckpointSource final : public WeightSource {
 
   [[nodiscard]] Result<const DescribedTensor*> take(const std::string& name);
   [[nodiscard]] Error error(std::string_view name, ErrorCode code, std::string message) const;
+  [[nodiscard]] Error not_a_float(const DescribedTensor& tensor) const;
   [[nodiscard]] Status check_shape(const DescribedTensor& tensor, std::span<const std::uint64_t> expected) const;
   [[nodiscard]] Status check_no_pre_quant_scale(const DescribedTensor& tensor) const;
   [[nodiscard]] Status begin(const DescribedTensor& tensor, std::uint32_t num_experts, MatrixShape shape,

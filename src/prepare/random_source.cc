@@ -90,8 +90,8 @@ class RandomSource final : public WeightSource {
     }
     if (!out.elements.valid() || (out.block_size != 0 && !out.block_scales.valid())) {
       return Error{ErrorCode::kIo, fmt::format("{}: \"{}\"", label_, name),
-                   fmt::format("there is not enough memory for its {} matrices [{}, {}]", num_experts,
-                               shape.out_features, shape.in_features)};
+                   fmt::format("there is not enough memory for weights [{}, {}, {}]", num_experts, shape.out_features,
+                               shape.in_features)};
     }
     fill(out);
     return out;
@@ -147,6 +147,12 @@ class RandomSource final : public WeightSource {
                out.activation == Activation::k16Bit) {
       out.activation = Activation::kNvfp4Dynamic;
       out.activation_reason = "NVFP4 activations on request, scale per token";
+    }
+    const bool fp4_input = out.activation == Activation::kNvfp4Static || out.activation == Activation::kNvfp4Dynamic;
+    if (fp4_input && out.block_size != kNvfp4BlockSize) {
+      return Error{
+          ErrorCode::kUnsupported, fmt::format("{}: \"{}\"", label_, module),
+          fmt::format("has blocks of {}, which do not go with NVFP4 activations; run it as w4a16", out.block_size)};
     }
     return {};
   }
