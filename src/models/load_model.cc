@@ -51,7 +51,7 @@ Result<const Architecture*> find_architecture(const ConfigReader& reader) {
   }
   return reader.error(
       "architectures", ErrorCode::kUnsupported,
-      fmt::format("\"{}\" is not implemented; {} are", name.empty() ? *model_type : name, fmt::join(known, ", ")));
+      fmt::format("\"{}\" cannot be run; {} can", name.empty() ? *model_type : name, fmt::join(known, ", ")));
 }
 
 }  // namespace

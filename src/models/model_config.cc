@@ -57,7 +57,7 @@ Status read_rope_scaling(const JsonField& field, DecoderConfig& config) {
   };
   if (kind != "linear" && kind != "llama3") {
     return Error{ErrorCode::kUnsupported, type->where,
-                 fmt::format("rope type \"{}\" is not implemented; default, linear and llama3 are", kind)};
+                 fmt::format("rope type \"{}\" cannot be run; default, linear and llama3 can", kind)};
   }
   NVFP4_RETURN_IF_ERROR(read("factor", scaling.factor));
   scaling.kind = layers::RopeScaling::Kind::kLinear;
@@ -131,7 +131,7 @@ Status read_layer_types(const ConfigReader& reader, DecoderConfig& config) {
     NVFP4_RETURN_IF_ERROR(type);
     if (*type != "full_attention" && *type != "sliding_attention") {
       return Error{ErrorCode::kUnsupported, field->where,
-                   fmt::format("layers of type \"{}\" are not implemented", *type)};
+                   fmt::format("layers of type \"{}\" cannot be run", *type)};
     }
     config.layer_types.push_back(*type);
   }
@@ -146,7 +146,7 @@ Status check_activation(const ConfigReader& reader) {
   NVFP4_RETURN_IF_ERROR(activation);
   if (*activation == "silu" || *activation == "swish") return {};
   return reader.error("hidden_act", ErrorCode::kUnsupported,
-                      fmt::format("\"{}\" is not implemented; silu is", *activation));
+                      fmt::format("\"{}\" cannot be run; silu can", *activation));
 }
 
 }  // namespace

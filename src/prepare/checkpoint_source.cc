@@ -88,7 +88,7 @@ Status CheckpointSource::check_shape(const DescribedTensor& tensor, std::span<co
 Status CheckpointSource::check_no_pre_quant_scale(const DescribedTensor& tensor) const {
   if (tensor.pre_quant_scale == nullptr) return {};
   return error(tensor.pre_quant_scale->name, ErrorCode::kUnsupported,
-               "scales the input of an expert, which is not implemented; export the experts without AWQ");
+               "scales the input of an expert, which no kernel here does; export the experts without AWQ");
 }
 
 // Sizes and memory for num_experts matrices like `tensor`.
