@@ -108,6 +108,9 @@ std::vector<Case> config_cases() {
                   {"rope_parameters", "factor"}),
       config_case("rope_theta_zero", {{"rope_parameters", {{"rope_theta", 0}}}}, {"rope_theta"}),
       config_case("gelu", {{"hidden_act", "gelu"}}, {"hidden_act", "gelu", "silu"}),
+      config_case("epsilon_below_zero", {{"rms_norm_eps", -1}}, {"rms_norm_eps", "above zero"}),
+      config_case("no_dense_width", {{"intermediate_size", 0}}, {"intermediate_size", "above zero"}),
+      config_case("no_expert_width", {{"moe_intermediate_size", 0}}, {"moe_intermediate_size", "above zero"}),
       config_case("epsilon_is_text", {{"rms_norm_eps", "small"}}, {"rms_norm_eps"}),
       config_case("bias_flag_is_a_number", {{"attention_bias", 1}}, {"attention_bias"}),
       config_case("layer_type_unknown", {{"layer_types", {"full_attention", "mamba", "full_attention"}}},
@@ -215,6 +218,11 @@ std::vector<Case> tensor_cases() {
                     find(t, "lm_head.weight") = {"lm_head.weight", "I32", {256, 192}, std::string(256 * 192 * 4, '\1')};
                   },
                   {"lm_head.weight", "I32"}),
+      tensor_case("norm_of_integers",
+                  [](auto& t) {
+                    find(t, "model.norm.weight") = {"model.norm.weight", "I32", {192}, std::string(192 * 4, '\1')};
+                  },
+                  {"model.norm.weight", "I32"}),
       tensor_case("one_expert_not_quantised",
                   [expert](auto& t) {
                     remove(t, expert);
