@@ -130,8 +130,7 @@ Status read_layer_types(const ConfigReader& reader, DecoderConfig& config) {
     auto type = checkpoint::as_string({element, field->where});
     NVFP4_RETURN_IF_ERROR(type);
     if (*type != "full_attention" && *type != "sliding_attention") {
-      return Error{ErrorCode::kUnsupported, field->where,
-                   fmt::format("layers of type \"{}\" cannot be run", *type)};
+      return Error{ErrorCode::kUnsupported, field->where, fmt::format("layers of type \"{}\" cannot be run", *type)};
     }
     config.layer_types.push_back(*type);
   }
