@@ -20,9 +20,10 @@ endif()
 add_custom_target(threaded_tests)
 
 # nvfp4_room(NAME ROOMS room... LINK library... TEST_ROOMS room... [THREADED]): ROOMS are the rooms it may include, LINK
-# what it needs from outside, TEST_ROOMS what only its test needs.
+# what it needs from outside, TEST_ROOMS what only its test needs, OPTIONS compiler options of its sources. Files x_vnni.cc and x_bf16.cc may use these
+# instructions too.
 function(nvfp4_room name)
-  cmake_parse_arguments(ROOM "THREADED" "" "ROOMS;LINK;TEST_ROOMS" ${ARGN})
+  cmake_parse_arguments(ROOM "THREADED" "" "ROOMS;LINK;TEST_ROOMS;OPTIONS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc"
        "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc")
   set(tests ${sources})
@@ -32,6 +33,12 @@ function(nvfp4_room name)
 
   if(sources)
     add_library(nvfp4_${target} STATIC ${sources})
+    target_compile_options(nvfp4_${target} PRIVATE ${ROOM_OPTIONS})
+    foreach(extension vnni bf16)
+      set(special ${sources})
+      list(FILTER special INCLUDE REGEX "_${extension}\\.cc$")
+      set_source_files_properties(${special} PROPERTIES COMPILE_OPTIONS -mavx512${extension})
+    endforeach()
     set(scope PUBLIC)
     set_property(GLOBAL APPEND PROPERTY NVFP4_OBJECTS $<TARGET_OBJECTS:nvfp4_${target}>)
   else()

@@ -48,7 +48,7 @@ class Generation : public testing::TestWithParam<std::string> {
     models::LoadOptions options;
     options.precision = precision;
     options.activations = activations;
-    auto model = models::load_model(*checkpoint, GetParam(), options);
+    auto model = models::load_model(*checkpoint, GetParam(), options, pool_);
     ASSERT_TRUE(model.ok()) << model.error().to_string();
     model_ = std::move(model).value();
   }

@@ -56,7 +56,7 @@ std::vector<Mode> all_modes() {
   return modes;
 }
 
-std::unique_ptr<models::LanguageModel> load(const Mode& mode, Precision precision) {
+std::unique_ptr<models::LanguageModel> load(const Mode& mode, Precision precision, WorkerPool& pool) {
   auto checkpoint = Checkpoint::open(mode.directory());
   if (!checkpoint) {
     ADD_FAILURE() << checkpoint.error().to_string();
@@ -65,7 +65,7 @@ std::unique_ptr<models::LanguageModel> load(const Mode& mode, Precision precisio
   models::LoadOptions options;
   options.precision = precision;
   options.activations = mode.activations();
-  auto model = models::load_model(*checkpoint, mode.checkpoint, options);
+  auto model = models::load_model(*checkpoint, mode.checkpoint, options, pool);
   if (!model) {
     ADD_FAILURE() << model.error().to_string();
     return nullptr;
@@ -133,7 +133,7 @@ class Parity : public testing::TestWithParam<Mode> {};
 TEST_P(Parity, Float32LogitsAgreeAtEveryPosition) {
   const Mode& mode = GetParam();
   WorkerPool pool(2);
-  const auto model = load(mode, Precision::kF32);
+  const auto model = load(mode, Precision::kF32, pool);
   ASSERT_NE(model, nullptr);
   const auto golden = read_npy<float>(mode.directory() / mode.logits);
   const std::vector<TokenId> tokens = tokens_of(mode);
@@ -181,7 +181,7 @@ double deviation(std::span<const float> values) {
 TEST_P(Parity, BFloat16KeepsTheDirectionAndTheChoice) {
   const Mode& mode = GetParam();
   WorkerPool pool(2);
-  const auto model = load(mode, Precision::kBF16);
+  const auto model = load(mode, Precision::kBF16, pool);
   ASSERT_NE(model, nullptr);
   const auto golden = read_npy<float>(mode.directory() / mode.logits);
   const std::vector<TokenId> tokens = tokens_of(mode);
@@ -244,7 +244,7 @@ TEST_P(Identities, ChunksAndSingleTokensGiveTheSameBits) {
 TEST_P(Identities, ABatchOfSequencesGivesTheBitsOfEachAlone) {
   const Mode& mode = GetParam();
   WorkerPool pool(2);
-  const auto model = load(mode, Precision::kBF16);
+  const auto model = load(mode, Precision::kBF16, pool);
   ASSERT_NE(model, nullptr);
   const std::vector<TokenId> tokens = tokens_of(mode);
   const std::size_t vocab_size = model->shape().vocab_size;

@@ -146,7 +146,8 @@ Measured load(const std::filesystem::path& directory, LoadMode mode) {
     std::fprintf(stderr, "%s\n", checkpoint.error().to_string().c_str());
     return measured;
   }
-  const auto model = models::load_model(*checkpoint, "model", {});
+  WorkerPool pool(2);
+  const auto model = models::load_model(*checkpoint, "model", {}, pool);
   if (!model) {
     std::fprintf(stderr, "%s\n", model.error().to_string().c_str());
     return measured;

@@ -11,11 +11,12 @@ import sys
 # From the bottom up. Kernel targets see the contract, the shared CUDA code and the facts below, never one another.
 ROOMS = [
     "base", "device", "formats", "layouts", "tensor",
-    "kernels/contract", "kernels/reference", "kernels/cpu_portable", "kernels/cpu_avx2", "kernels/cpu_avx512", "kernels/cuda_shared",
+    "kernels/contract", "kernels/cpu_shared", "kernels/reference", "kernels/cpu_portable", "kernels/cpu_avx2",
+    "kernels/cpu_avx512", "kernels/cuda_shared",
     "kernels/cuda_sm80", "kernels/cuda_sm90", "kernels/cuda_sm120", "kernels/catalogue",
     "checkpoint", "plan", "prepare", "layers", "models", "text", "engine", "serve", "apps",
 ]
-KERNEL_TARGETS = {r for r in ROOMS if r.startswith("kernels/") and r.rsplit("/", 1)[1] not in ("contract", "cuda_shared", "catalogue")}
+KERNEL_TARGETS = {r for r in ROOMS if r.startswith("kernels/") and r.rsplit("/", 1)[1] not in ("contract", "cpu_shared", "cuda_shared", "catalogue")}
 CUDA_RUNTIME_ROOMS = {"device"} | {r for r in ROOMS if r.startswith("kernels/cuda_")}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 SOURCES = {".h", ".cc", ".cuh", ".cu"}

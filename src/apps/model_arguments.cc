@@ -59,7 +59,7 @@ Status load_checkpoint(const ModelArguments& arguments, RunnableModel& out) {
   Progress progress(arguments.quiet);
   models::LoadOptions options = load_options(arguments);
   options.on_progress = [&progress](std::uint64_t done, std::uint64_t total) { progress.show(done, total); };
-  auto model = models::load_model(*checkpoint, out.label, options);
+  auto model = models::load_model(*checkpoint, out.label, options, *out.pool);
   NVFP4_RETURN_IF_ERROR(model);
   out.model = std::move(model).value();
   return {};

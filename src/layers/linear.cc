@@ -2,11 +2,14 @@
 
 #include <cassert>
 
+#include "prepare/relayout.h"
+
 namespace nvfp4::layers {
 
-Result<Linear> Linear::create(prepare::PreparedWeight weight) {
-  auto choice = kernels::choose_linear(weight.problem(), weight.name);
+Result<Linear> Linear::create(prepare::PreparedWeight weight, InstructionSet instruction_set, WorkerPool& pool) {
+  auto choice = kernels::choose_linear(weight.problem(), instruction_set, weight.name);
   NVFP4_RETURN_IF_ERROR(choice);
+  NVFP4_RETURN_IF_ERROR(prepare::relayout(weight, choice->kernel->layout, pool));
   return Linear(std::move(weight), std::move(choice).value());
 }
 

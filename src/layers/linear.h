@@ -14,8 +14,9 @@ namespace nvfp4::layers {
 
 class Linear {
  public:
-  // An Error when no kernel serves the weight.
-  [[nodiscard]] static Result<Linear> create(prepare::PreparedWeight weight);
+  // Chooses a kernel within the instruction set and brings the weight into its layout. An Error when none serves it.
+  [[nodiscard]] static Result<Linear> create(prepare::PreparedWeight weight, InstructionSet instruction_set,
+                                             WorkerPool& pool);
 
   // y [num_rows, out] = linear(x [num_rows, in]), rounded to the context's precision. expert_offsets [experts + 1]
   // assigns rows to experts (kernels/contract/linear.h); empty for a plain layer.

@@ -37,9 +37,10 @@ TEST(Linear, SaysWhenNoKernelServesIt) {
   Random random(2);
   prepare::PreparedWeight weight =
       support::prepared(RandomLinear({kernels::WeightFormat::kBF16, Activation::k16Bit, 4, 16}, random));
+  WorkerPool pool(1);
   weight.name = "model.layers.0.mlp.up_proj";
   weight.activation = Activation::kNvfp4Static;
-  const auto linear = Linear::create(std::move(weight));
+  const auto linear = Linear::create(std::move(weight), best_instruction_set(), pool);
   ASSERT_FALSE(linear.ok());
   EXPECT_THAT(linear.error().to_string(), testing::HasSubstr("model.layers.0.mlp.up_proj: no kernel serves bf16"));
 }

@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "base/cpu_features.h"
+#include "base/worker_pool.h"
 #include "layers/context.h"
 #include "models/model.h"
 #include "models/model_config.h"
@@ -10,21 +12,22 @@
 
 namespace nvfp4::models {
 
+// Where weights come from, and for what they are prepared.
+struct LoadContext {
+  prepare::WeightSource& source;
+  WorkerPool& pool;
+  InstructionSet instruction_set;
+  layers::Precision precision;
+};
+
 using LoadArchitecture = Result<std::unique_ptr<LanguageModel>> (*)(const ConfigReader& reader,
-                                                                    prepare::WeightSource& source,
-                                                                    layers::Precision precision);
+                                                                    const LoadContext& context);
 
 [[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_qwen3_moe(const ConfigReader& reader,
-                                                                    prepare::WeightSource& source,
-                                                                    layers::Precision precision);
-[[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_qwen3(const ConfigReader& reader,
-                                                                prepare::WeightSource& source,
-                                                                layers::Precision precision);
-[[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_llama(const ConfigReader& reader,
-                                                                prepare::WeightSource& source,
-                                                                layers::Precision precision);
+                                                                    const LoadContext& context);
+[[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_qwen3(const ConfigReader& reader, const LoadContext& context);
+[[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_llama(const ConfigReader& reader, const LoadContext& context);
 [[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_mistral(const ConfigReader& reader,
-                                                                  prepare::WeightSource& source,
-                                                                  layers::Precision precision);
+                                                                  const LoadContext& context);
 
 }  // namespace nvfp4::models

@@ -12,14 +12,14 @@ Result<layers::Linear> DecoderLoader::linear(const std::string& module, std::uin
                                              std::uint64_t in_features, bool has_bias) {
   auto weight = source_.matrix(module, {out_features, in_features}, has_bias);
   NVFP4_RETURN_IF_ERROR(weight);
-  return layers::Linear::create(std::move(weight).value());
+  return layers::Linear::create(std::move(weight).value(), context_.instruction_set, context_.pool);
 }
 
 Result<layers::Linear> DecoderLoader::experts(const std::string& prefix, const std::string& projection,
                                               const MoeOptions& options, prepare::MatrixShape shape) {
   auto weight = source_.experts(prefix, projection, options.num_experts, shape);
   NVFP4_RETURN_IF_ERROR(weight);
-  return layers::Linear::create(std::move(weight).value());
+  return layers::Linear::create(std::move(weight).value(), context_.instruction_set, context_.pool);
 }
 
 Result<layers::RmsNorm> DecoderLoader::norm(const std::string& module, std::uint32_t size) {
@@ -82,7 +82,7 @@ Result<layers::SparseMoe> DecoderLoader::moe(std::uint32_t layer_idx, const MoeO
                            std::move(down).value(), options.top_k, options.normalize);
 }
 
-Result<DecoderParts> DecoderLoader::frame(layers::Precision precision) {
+Result<DecoderParts> DecoderLoader::frame() {
   ModelShape shape;
   shape.architecture = config_.architecture;
   shape.num_layers = config_.num_layers;
@@ -109,7 +109,7 @@ Result<DecoderParts> DecoderLoader::frame(layers::Precision precision) {
   }
   const layers::Rope rope(config_.head_dim, config_.rope_theta, config_.rope_scaling);
   return DecoderParts{
-      std::move(shape), precision, rope, std::move(embedding).value(), {}, std::move(final_norm).value(),
+      std::move(shape), context_.precision, rope, std::move(embedding).value(), {}, std::move(final_norm).value(),
       std::move(head)};
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "models/architectures.h"
 #include "models/decoder.h"
 #include "models/model_config.h"
 #include "prepare/weight_source.h"
@@ -19,7 +20,8 @@ struct AttentionOptions {
 
 class DecoderLoader {
  public:
-  DecoderLoader(const DecoderConfig& config, prepare::WeightSource& source) : config_(config), source_(source) {}
+  DecoderLoader(const DecoderConfig& config, const LoadContext& context)
+      : config_(config), context_(context), source_(context.source) {}
 
   [[nodiscard]] Result<layers::Attention> attention(std::uint32_t layer_idx, const AttentionOptions& options);
   [[nodiscard]] Result<layers::SwigluMlp> mlp(std::uint32_t layer_idx, std::uint32_t intermediate_size);
@@ -34,8 +36,7 @@ class DecoderLoader {
 
   // A whole decoder: attention and feed-forward of each layer as the two functions answer.
   template <class Attention, class FeedForward>
-  [[nodiscard]] Result<std::unique_ptr<LanguageModel>> load(layers::Precision precision, Attention make_attention,
-                                                            FeedForward make_feed_forward);
+  [[nodiscard]] Result<std::unique_ptr<LanguageModel>> load(Attention make_attention, FeedForward make_feed_forward);
 
  private:
   [[nodiscard]] static std::string layer_prefix(std::uint32_t layer_idx);
@@ -45,16 +46,16 @@ class DecoderLoader {
                                                const MoeOptions& options, prepare::MatrixShape shape);
   [[nodiscard]] Result<layers::RmsNorm> norm(const std::string& module, std::uint32_t size);
   // Embedding, final norm, head and the shape.
-  [[nodiscard]] Result<DecoderParts> frame(layers::Precision precision);
+  [[nodiscard]] Result<DecoderParts> frame();
 
   const DecoderConfig& config_;
+  const LoadContext& context_;
   prepare::WeightSource& source_;
 };
 
 template <class Attention, class FeedForward>
-Result<std::unique_ptr<LanguageModel>> DecoderLoader::load(layers::Precision precision, Attention make_attention,
-                                                           FeedForward make_feed_forward) {
-  auto parts = frame(precision);
+Result<std::unique_ptr<LanguageModel>> DecoderLoader::load(Attention make_attention, FeedForward make_feed_forward) {
+  auto parts = frame();
   NVFP4_RETURN_IF_ERROR(parts);
   for (std::uint32_t layer_idx = 0; layer_idx < config_.num_layers; ++layer_idx) {
     auto input_norm = norm(layer_prefix(layer_idx) + ".input_layernorm", config_.hidden_size);

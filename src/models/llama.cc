@@ -4,13 +4,12 @@
 
 namespace nvfp4::models {
 
-Result<std::unique_ptr<LanguageModel>> load_llama(const ConfigReader& reader, prepare::WeightSource& source,
-                                                  layers::Precision precision) {
+Result<std::unique_ptr<LanguageModel>> load_llama(const ConfigReader& reader, const LoadContext& context) {
   auto config = read_decoder_config(reader);
   NVFP4_RETURN_IF_ERROR(config);
   NVFP4_RETURN_IF_ERROR(require_intermediate_size(reader, *config));
   config->architecture = "LlamaForCausalLM";
-  DecoderLoader loader(*config, source);
+  DecoderLoader loader(*config, context);
   const auto attention = [&](std::uint32_t layer_idx) {
     return loader.attention(layer_idx, {false, config->attention_bias, config->attention_bias, 0});
   };
@@ -19,7 +18,7 @@ Result<std::unique_ptr<LanguageModel>> load_llama(const ConfigReader& reader, pr
     NVFP4_RETURN_IF_ERROR(mlp);
     return std::variant<layers::SwigluMlp, layers::SparseMoe>(std::move(mlp).value());
   };
-  return loader.load(precision, attention, feed_forward);
+  return loader.load(attention, feed_forward);
 }
 
 }  // namespace nvfp4::models

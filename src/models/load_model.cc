@@ -57,7 +57,7 @@ Result<const Architecture*> find_architecture(const ConfigReader& reader) {
 }  // namespace
 
 Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, const std::string& label,
-                                                  const LoadOptions& options) {
+                                                  const LoadOptions& options, WorkerPool& pool) {
   if (checkpoint.config_json().empty()) {
     return Error{ErrorCode::kNotFound, label + "/config.json", "is missing; it says what model the weights are of"};
   }
@@ -67,7 +67,7 @@ Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, 
   auto architecture = find_architecture(reader);
   NVFP4_RETURN_IF_ERROR(architecture);
   prepare::CheckpointSource source(checkpoint, label, options.activations, options.on_progress);
-  return (*architecture)->load(reader, source, options.precision);
+  return (*architecture)->load(reader, {source, pool, options.instruction_set, options.precision});
 }
 
 Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& config_json, const std::string& label,
@@ -84,7 +84,7 @@ Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& conf
   NVFP4_RETURN_IF_ERROR(architecture);
   auto source = prepare::make_random_source(config_json, label, seed, options.activations, pool);
   NVFP4_RETURN_IF_ERROR(source);
-  return (*architecture)->load(reader, **source, options.precision);
+  return (*architecture)->load(reader, {**source, pool, options.instruction_set, options.precision});
 }
 
 }  // namespace nvfp4::models

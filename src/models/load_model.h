@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "base/cpu_features.h"
+#include "base/worker_pool.h"
 #include "layers/context.h"
 #include "models/model.h"
 #include "nvfp4/checkpoint.h"
@@ -17,12 +19,13 @@ namespace nvfp4::models {
 struct LoadOptions {
   layers::Precision precision = layers::Precision::kBF16;
   prepare::ActivationRequest activations = prepare::ActivationRequest::kCheckpoint;
+  InstructionSet instruction_set = best_instruction_set();
   std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> on_progress;
 };
 
 // Prepares weight by weight; the checkpoint may go afterwards. `label` (the directory) begins error messages.
 [[nodiscard]] Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, const std::string& label,
-                                                                const LoadOptions& options);
+                                                                const LoadOptions& options, WorkerPool& pool);
 
 // Random weights for the configuration in `config_json`; `label` is the name of its file.
 [[nodiscard]] Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& config_json,

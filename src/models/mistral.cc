@@ -4,14 +4,13 @@
 
 namespace nvfp4::models {
 
-Result<std::unique_ptr<LanguageModel>> load_mistral(const ConfigReader& reader, prepare::WeightSource& source,
-                                                    layers::Precision precision) {
+Result<std::unique_ptr<LanguageModel>> load_mistral(const ConfigReader& reader, const LoadContext& context) {
   auto config = read_decoder_config(reader);
   NVFP4_RETURN_IF_ERROR(config);
   NVFP4_RETURN_IF_ERROR(require_intermediate_size(reader, *config));
   config->architecture = "MistralForCausalLM";
   config->mlp_bias = false;
-  DecoderLoader loader(*config, source);
+  DecoderLoader loader(*config, context);
   const auto attention = [&](std::uint32_t layer_idx) {
     return loader.attention(layer_idx, {false, false, false, config->sliding_window});
   };
@@ -20,7 +19,7 @@ Result<std::unique_ptr<LanguageModel>> load_mistral(const ConfigReader& reader, 
     NVFP4_RETURN_IF_ERROR(mlp);
     return std::variant<layers::SwigluMlp, layers::SparseMoe>(std::move(mlp).value());
   };
-  return loader.load(precision, attention, feed_forward);
+  return loader.load(attention, feed_forward);
 }
 
 }  // namespace nvfp4::models

@@ -5,15 +5,14 @@
 
 namespace nvfp4::models {
 
-Result<std::unique_ptr<LanguageModel>> load_qwen3(const ConfigReader& reader, prepare::WeightSource& source,
-                                                  layers::Precision precision) {
+Result<std::unique_ptr<LanguageModel>> load_qwen3(const ConfigReader& reader, const LoadContext& context) {
   auto config = read_decoder_config(reader);
   NVFP4_RETURN_IF_ERROR(config);
   NVFP4_RETURN_IF_ERROR(require_intermediate_size(reader, *config));
   config->architecture = "Qwen3ForCausalLM";
   auto window = read_optional_window(reader, *config);
   NVFP4_RETURN_IF_ERROR(window);
-  DecoderLoader loader(*config, source);
+  DecoderLoader loader(*config, context);
   const auto attention = [&](std::uint32_t layer_idx) {
     return loader.attention(layer_idx,
                             {true, config->attention_bias, config->attention_bias, window->of_layer(layer_idx)});
@@ -23,7 +22,7 @@ Result<std::unique_ptr<LanguageModel>> load_qwen3(const ConfigReader& reader, pr
     NVFP4_RETURN_IF_ERROR(mlp);
     return std::variant<layers::SwigluMlp, layers::SparseMoe>(std::move(mlp).value());
   };
-  return loader.load(precision, attention, feed_forward);
+  return loader.load(attention, feed_forward);
 }
 
 }  // namespace nvfp4::models

@@ -62,14 +62,13 @@ Result<Qwen3MoeConfig> read_config(const ConfigReader& reader) {
 
 }  // namespace
 
-Result<std::unique_ptr<LanguageModel>> load_qwen3_moe(const ConfigReader& reader, prepare::WeightSource& source,
-                                                      layers::Precision precision) {
+Result<std::unique_ptr<LanguageModel>> load_qwen3_moe(const ConfigReader& reader, const LoadContext& context) {
   auto config = read_config(reader);
   NVFP4_RETURN_IF_ERROR(config);
   config->decoder.architecture = "Qwen3MoeForCausalLM";
   auto window = read_optional_window(reader, config->decoder);
   NVFP4_RETURN_IF_ERROR(window);
-  DecoderLoader loader(config->decoder, source);
+  DecoderLoader loader(config->decoder, context);
   const auto attention = [&](std::uint32_t layer_idx) {
     const bool bias = config->decoder.attention_bias;
     return loader.attention(layer_idx, {true, bias, bias, window->of_layer(layer_idx)});
@@ -85,7 +84,7 @@ Result<std::unique_ptr<LanguageModel>> load_qwen3_moe(const ConfigReader& reader
     NVFP4_RETURN_IF_ERROR(mlp);
     return std::variant<layers::SwigluMlp, layers::SparseMoe>(std::move(mlp).value());
   };
-  return loader.load(precision, attention, feed_forward);
+  return loader.load(attention, feed_forward);
 }
 
 }  // namespace nvfp4::models

@@ -9,6 +9,7 @@ kernels::LinearWeight PreparedWeight::view() const {
   view.out_features = out_features;
   view.in_features = in_features;
   view.block_size = block_size;
+  view.layout = layout;
   view.elements = elements.data();
   view.block_scales = reinterpret_cast<const std::uint8_t*>(block_scales.data());
   view.shard_rows = shard_rows;
@@ -22,7 +23,16 @@ kernels::LinearWeight PreparedWeight::view() const {
 }
 
 kernels::LinearProblem PreparedWeight::problem() const {
-  return {format, activation, out_features, in_features, num_experts, block_size};
+  return {format, activation, out_features, in_features, num_experts, block_size, has_odd_scales()};
+}
+
+// E4M3 codes in the order of their bytes: numbers from 0 on, NaN, then everything with a sign.
+bool PreparedWeight::has_odd_scales() const {
+  constexpr std::uint8_t kLargest = 0x7E;
+  const auto* const scales = reinterpret_cast<const std::uint8_t*>(block_scales.data());
+  std::uint8_t largest = 0;
+  for (std::size_t i = 0; i < block_scales.size(); ++i) largest = largest < scales[i] ? scales[i] : largest;
+  return largest > kLargest;
 }
 
 std::uint64_t PreparedWeight::num_bytes() const {

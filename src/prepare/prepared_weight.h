@@ -11,7 +11,7 @@
 
 namespace nvfp4::prepare {
 
-// Row-major layout, the one that kernels/contract/linear.h describes.
+// Row-major as it comes from a source; relayout.h brings it into the layout of its kernel.
 struct PreparedWeight {
   std::string name;                            // module: "model.layers.0.self_attn.q_proj"
   std::string scheme;                          // in the file: "nvfp4_w4a4", "bf16", ...
@@ -23,6 +23,7 @@ struct PreparedWeight {
   std::uint64_t out_features = 0;
   std::uint64_t in_features = 0;
   std::uint32_t block_size = 0;
+  kernels::WeightLayout layout = kernels::WeightLayout::kRowMajor;
   LargeBuffer elements;
   LargeBuffer block_scales;
   std::vector<std::uint64_t> shard_rows;
@@ -36,6 +37,9 @@ struct PreparedWeight {
   [[nodiscard]] kernels::LinearWeight view() const;
   [[nodiscard]] kernels::LinearProblem problem() const;
   [[nodiscard]] std::uint64_t num_bytes() const;
+
+ private:
+  [[nodiscard]] bool has_odd_scales() const;
 };
 
 }  // namespace nvfp4::prepare

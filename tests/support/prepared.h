@@ -43,9 +43,12 @@ inline prepare::PreparedWeight prepared(const RandomLinear& linear) {
   return weight;
 }
 
-inline layers::Linear linear_layer(const RandomLinear& linear) {
-  return layers::Linear::create(prepared(linear)).value();
+inline layers::Linear linear_layer(prepare::PreparedWeight weight) {
+  WorkerPool pool(1);
+  return layers::Linear::create(std::move(weight), best_instruction_set(), pool).value();
 }
+
+inline layers::Linear linear_layer(const RandomLinear& linear) { return linear_layer(prepared(linear)); }
 
 // values [experts, out, in].
 inline layers::Linear linear_layer(const std::vector<float>& values, std::uint64_t out_features,
@@ -58,7 +61,7 @@ inline layers::Linear linear_layer(const std::vector<float>& values, std::uint64
   weight.out_features = out_features;
   weight.in_features = in_features;
   weight.elements = copy_of(values.data(), values.size() * sizeof(float));
-  return layers::Linear::create(std::move(weight)).value();
+  return linear_layer(std::move(weight));
 }
 
 // A context that owns what it refers to.

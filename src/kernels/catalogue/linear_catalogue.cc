@@ -2,18 +2,54 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "kernels/cpu_portable/linear_loops.h"
+#if NVFP4_X86
+#include "kernels/cpu_avx2/nvfp4_linear.h"
+#include "kernels/cpu_avx2/plain_linear.h"
+#include "kernels/cpu_avx512/nvfp4_linear.h"
+#include "kernels/cpu_avx512/plain_linear.h"
+#endif
 
 namespace nvfp4::kernels {
+namespace {
 
-std::span<const LinearKernel> linear_kernels() { return cpu_portable::linear_loops(); }
+std::vector<LinearKernel> all_kernels() {
+  std::vector<LinearKernel> kernels;
+  const auto add = [&](std::span<const LinearKernel> more) { kernels.insert(kernels.end(), more.begin(), more.end()); };
+#if NVFP4_X86
+  add(cpu_avx512::nvfp4_linear());
+  add(cpu_avx512::plain_linear());
+  add(cpu_avx2::nvfp4_linear());
+  add(cpu_avx2::plain_linear());
+#endif
+  add(cpu_portable::linear_loops());
+  return kernels;
+}
 
-Result<LinearChoice> choose_linear(const LinearProblem& problem, const std::string& where) {
+std::string refusal_of(const LinearKernel& kernel, const LinearProblem& problem, InstructionSet instruction_set) {
+  if (kernel.needs > instruction_set) {
+    return fmt::format("needs {}, this run has {}", instruction_set_name(kernel.needs),
+                       instruction_set_name(instruction_set));
+  }
+  return kernel.refusal(problem);
+}
+
+}  // namespace
+
+std::span<const LinearKernel> linear_kernels() {
+  static const std::vector<LinearKernel> kernels = all_kernels();
+  return kernels;
+}
+
+Result<LinearChoice> choose_linear(const LinearProblem& problem, InstructionSet instruction_set,
+                                   const std::string& where) {
   LinearChoice choice;
   std::size_t num_accepting = 0;
   std::string refusals;
   for (const LinearKernel& kernel : linear_kernels()) {
-    const std::string refusal = kernel.refusal(problem);
+    const std::string refusal = refusal_of(kernel, problem, instruction_set);
     if (refusal.empty()) {
       if (num_accepting++ == 0) choice.kernel = &kernel;
     } else {

@@ -1,4 +1,5 @@
-// Every linear kernel of this build, best first: the first one that accepts a problem serves it.
+// Every linear kernel of this build, best first: the first one that the instruction set allows and that accepts a
+// problem serves it.
 #pragma once
 
 #include <span>
@@ -17,6 +18,7 @@ struct LinearChoice {
 };
 
 // An Error, with every kernel's refusal, when none serves the problem. `where` names the layer.
-[[nodiscard]] Result<LinearChoice> choose_linear(const LinearProblem& problem, const std::string& where);
+[[nodiscard]] Result<LinearChoice> choose_linear(const LinearProblem& problem, InstructionSet instruction_set,
+                                                 const std::string& where);
 
 }  // namespace nvfp4::kernels

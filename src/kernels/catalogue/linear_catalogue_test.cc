@@ -27,10 +27,11 @@ TEST(LinearCatalogue, NamesAreUniqueAndSayWeightAndInput) {
 TEST(LinearCatalogue, TheFirstKernelThatAcceptsServes) {
   for (const Activation activation : {Activation::k16Bit, Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
     const LinearProblem problem = nvfp4_problem(activation, 64);
-    const auto choice = choose_linear(problem, "layer");
+    const auto choice = choose_linear(problem, best_instruction_set(), "layer");
     ASSERT_TRUE(choice);
     for (const LinearKernel& kernel : linear_kernels()) {
       if (&kernel == choice->kernel) break;
+      if (kernel.needs > best_instruction_set()) continue;
       EXPECT_FALSE(kernel.refusal(problem).empty()) << kernel.name;
     }
     EXPECT_EQ(choice->kernel->refusal(problem), "");
@@ -53,7 +54,7 @@ TEST(LinearCatalogue, AKernelServesOneFormatOfWeights) {
 }
 
 void expect_error_with_all_refusals(const LinearProblem& problem, const std::string& words) {
-  const auto choice = choose_linear(problem, "model.layers.3.mlp.up_proj");
+  const auto choice = choose_linear(problem, InstructionSet::kAvx512Bf16, "model.layers.3.mlp.up_proj");
   ASSERT_FALSE(choice) << choice->kernel->name;
   EXPECT_EQ(choice.error().code, ErrorCode::kUnsupported);
   const std::string text = choice.error().to_string();

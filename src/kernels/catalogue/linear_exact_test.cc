@@ -8,6 +8,7 @@
 #include "formats/e2m1.h"
 #include "kernels/catalogue/linear_catalogue.h"
 #include "kernels/reference/linear.h"
+#include "support/packed_linear.h"
 #include "support/random_linear.h"
 
 namespace nvfp4::kernels {
@@ -51,7 +52,7 @@ TEST_P(ExactProducts, EqualFloat64BitForBit) {
   for (const LinearKernel& kernel : linear_kernels()) {
     for (const std::uint64_t in_features : {16, 48, 80, 320, 1856}) {
       const RandomLinear linear = powers_of_two(in_features, GetParam(), random);
-      if (!kernel.refusal(linear.problem()).empty()) continue;
+      if (!runs_here(kernel.needs) || !kernel.refusal(linear.problem()).empty()) continue;
       ++num_kernels;
       const std::vector<float> x = exact_input(in_features, random);
       const std::vector<std::uint32_t> offsets = {0, 4, 4, kRows};
@@ -59,7 +60,7 @@ TEST_P(ExactProducts, EqualFloat64BitForBit) {
       Workspace workspace;
       workspace.reserve(kernel.workspace_bytes(linear.problem(), kRows, 2));
       const LinearArgs args{x.data(), y.data(), kRows, offsets};
-      kernel.run(linear.view(), Activation::kNvfp4Static, args, workspace, pool);
+      kernel.run(support::PackedLinear(linear, kernel.layout).view(), Activation::kNvfp4Static, args, workspace, pool);
       std::vector<double> magnitude;
       const std::vector<double> expected = reference::linear(linear.view(), Activation::kNvfp4Static, args, &magnitude);
       for (std::size_t i = 0; i < y.size(); ++i) {
@@ -91,7 +92,7 @@ TEST(ExactProducts, AnIdentityShowsTheRoundedInput) {
     for (const Activation activation : {Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
       LinearSpec spec{WeightFormat::kNvfp4, activation, kSize, kSize};
       RandomLinear linear(spec, random);
-      if (!kernel.refusal(linear.problem()).empty()) continue;
+      if (!runs_here(kernel.needs) || !kernel.refusal(linear.problem()).empty()) continue;
       std::fill(linear.elements.begin(), linear.elements.end(), std::byte{0});
       for (std::uint64_t n = 0; n < kSize; ++n) {
         linear.elements[(n * kSize + n) / 2] = n % 2 == 0 ? std::byte{0x02} : std::byte{0x20};  // 1.0
@@ -102,7 +103,8 @@ TEST(ExactProducts, AnIdentityShowsTheRoundedInput) {
       std::vector<float> y(kSize);
       Workspace workspace;
       workspace.reserve(kernel.workspace_bytes(linear.problem(), 1, 1));
-      kernel.run(linear.view(), activation, {x.data(), y.data(), 1, {}}, workspace, pool);
+      kernel.run(support::PackedLinear(linear, kernel.layout).view(), activation, {x.data(), y.data(), 1, {}},
+                 workspace, pool);
       std::vector<double> rounded(kSize);
       reference::round_activation(linear.view(), activation, 0, x, rounded);
       for (std::uint64_t k = 0; k < kSize; ++k) EXPECT_EQ(y[k], static_cast<float>(rounded[k])) << kernel.name;

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/cpu_features.h"
 #include "base/worker_pool.h"
 #include "base/workspace.h"
 #include "nvfp4/quantize.h"
@@ -27,6 +28,13 @@ enum class WeightFormat : std::uint8_t { kF32, kF16, kBF16, kFp8, kNvfp4 };
 [[nodiscard]] std::string_view weight_format_name(WeightFormat format);  // "f32", "f16", "bf16", "fp8", "nvfp4"
 [[nodiscard]] std::size_t bits_per_weight(WeightFormat format);          // without scales
 
+// How the elements and block scales of a weight lie in memory.
+enum class WeightLayout : std::uint8_t {
+  kRowMajor,   // elements [experts, out, in] and block_scales [experts, out, in / block_size], as in the file
+  kTile16x64,  // NVFP4 in tiles that hold codes and scales (layouts/tile_16x64.h); no block_scales
+};
+[[nodiscard]] std::string_view weight_layout_name(WeightLayout layout);  // "row-major", "tile-16x64"
+
 // What a kernel must know to say whether it serves a layer.
 struct LinearProblem {
   WeightFormat weight = WeightFormat::kBF16;
@@ -35,17 +43,19 @@ struct LinearProblem {
   std::uint64_t in_features = 0;
   std::uint32_t num_experts = 1;
   std::uint32_t block_size = 0;  // NVFP4: weights per block scale
+  bool odd_scales = false;       // a block scale is negative or NaN
 };
 
-// A prepared weight in the row-major layout. Views; the owner outlives the call.
+// A prepared weight. Views; the owner outlives the call.
 struct LinearWeight {
   WeightFormat format = WeightFormat::kBF16;
   std::uint32_t num_experts = 1;
   std::uint64_t out_features = 0;
   std::uint64_t in_features = 0;
   std::uint32_t block_size = 0;
-  const std::byte* elements = nullptr;         // [experts, out, in]; NVFP4: codes [experts, out, in / 2]
-  const std::uint8_t* block_scales = nullptr;  // [experts, out, in / block_size] E4M3
+  WeightLayout layout = WeightLayout::kRowMajor;
+  const std::byte* elements = nullptr;         // row-major NVFP4: codes [experts, out, in / 2]
+  const std::uint8_t* block_scales = nullptr;  // E4M3; row-major only
   std::span<const std::uint64_t> shard_rows;   // [shards], adds up to out_features; empty: one shard
   std::span<const float> scale2;               // [experts, shards]; FP8 per row: [experts, out]; plain: empty
   bool per_row_scale = false;
@@ -64,6 +74,8 @@ struct LinearArgs {
 
 struct LinearKernel {
   std::string_view name;
+  InstructionSet needs = InstructionSet::kPortable;
+  WeightLayout layout = WeightLayout::kRowMajor;  // in which run() gets its weight
   // Empty when the kernel serves the problem, else the reason why it does not, in words.
   std::string (*refusal)(const LinearProblem& problem);
   // Bytes that run() takes from its workspace for at most num_rows rows on num_workers workers.

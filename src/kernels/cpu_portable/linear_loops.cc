@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "formats/nvfp4_block.h"
-#include "kernels/cpu_portable/activation_rows.h"
 #include "kernels/cpu_portable/row_decoder.h"
+#include "kernels/cpu_shared/activation_rows.h"
 
 namespace nvfp4::kernels::cpu_portable {
 namespace {
@@ -103,8 +103,8 @@ void round_input(const LinearWeight& weight, Activation activation, const Linear
     const std::uint32_t begin = first_row(args, e);
     pool.run(end_row(args, e) - begin, [&](std::size_t i, std::size_t) {
       const std::size_t t = begin + i;
-      multipliers[t] =
-          round_row(weight, activation, e, args.x + t * weight.in_features, x.data() + t * weight.in_features);
+      multipliers[t] = cpu_shared::round_row(weight, activation, e, args.x + t * weight.in_features,
+                                             x.data() + t * weight.in_features);
     });
   }
 }
@@ -114,7 +114,7 @@ void run(const LinearWeight& weight, Activation activation, const LinearArgs& ar
   const Workspace::Mark mark(workspace);
   const std::span<const std::uint32_t> experts = experts_with_rows(weight, args, workspace);
   Job job{weight, args, args.x, nullptr, experts, (weight.out_features + kRowsPerPiece - 1) / kRowsPerPiece};
-  if (rounds_input(weight, activation)) {
+  if (cpu_shared::rounds_input(weight, activation)) {
     const std::span<float> x = workspace.take<float>(args.num_rows * weight.in_features);
     const std::span<float> multipliers = workspace.take<float>(args.num_rows);
     round_input(weight, activation, args, experts, x, multipliers, pool);
@@ -167,14 +167,23 @@ std::string refusal(const LinearProblem& problem) {
   return {};
 }
 
+constexpr InstructionSet kAny = InstructionSet::kPortable;
+constexpr WeightLayout kAsStored = WeightLayout::kRowMajor;
 constexpr std::array kKernels = {
-    LinearKernel{"linear_nvfp4_f32_loops", refusal<WeightFormat::kNvfp4, Input::kF32>, workspace_bytes, run},
-    LinearKernel{"linear_nvfp4_nvfp4_loops", refusal<WeightFormat::kNvfp4, Input::kNvfp4>, workspace_bytes, run},
-    LinearKernel{"linear_fp8_f32_loops", refusal<WeightFormat::kFp8, Input::kF32>, workspace_bytes, run},
-    LinearKernel{"linear_fp8_fp8_loops", refusal<WeightFormat::kFp8, Input::kFp8>, workspace_bytes, run},
-    LinearKernel{"linear_bf16_f32_loops", refusal<WeightFormat::kBF16, Input::kF32>, workspace_bytes, run},
-    LinearKernel{"linear_f16_f32_loops", refusal<WeightFormat::kF16, Input::kF32>, workspace_bytes, run},
-    LinearKernel{"linear_f32_f32_loops", refusal<WeightFormat::kF32, Input::kF32>, workspace_bytes, run},
+    LinearKernel{"linear_nvfp4_f32_loops", kAny, kAsStored, refusal<WeightFormat::kNvfp4, Input::kF32>, workspace_bytes,
+                 run},
+    LinearKernel{"linear_nvfp4_nvfp4_loops", kAny, kAsStored, refusal<WeightFormat::kNvfp4, Input::kNvfp4>,
+                 workspace_bytes, run},
+    LinearKernel{"linear_fp8_f32_loops", kAny, kAsStored, refusal<WeightFormat::kFp8, Input::kF32>, workspace_bytes,
+                 run},
+    LinearKernel{"linear_fp8_fp8_loops", kAny, kAsStored, refusal<WeightFormat::kFp8, Input::kFp8>, workspace_bytes,
+                 run},
+    LinearKernel{"linear_bf16_f32_loops", kAny, kAsStored, refusal<WeightFormat::kBF16, Input::kF32>, workspace_bytes,
+                 run},
+    LinearKernel{"linear_f16_f32_loops", kAny, kAsStored, refusal<WeightFormat::kF16, Input::kF32>, workspace_bytes,
+                 run},
+    LinearKernel{"linear_f32_f32_loops", kAny, kAsStored, refusal<WeightFormat::kF32, Input::kF32>, workspace_bytes,
+                 run},
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "formats/e2m1.h"
 #include "formats/e4m3.h"
 #include "formats/fp16.h"
+#include "layouts/tile_16x64.h"
 
 namespace nvfp4::kernels::cpu_portable {
 namespace {
@@ -51,6 +52,18 @@ void decode_nvfp4_row(const LinearWeight& weight, std::uint64_t row_idx, float* 
   }
 }
 
+void decode_tiled_row(const LinearWeight& weight, std::uint32_t expert_idx, std::uint64_t row, float* out) {
+  const std::uint64_t cols = weight.in_features;
+  const auto* const tiles = reinterpret_cast<const std::uint8_t*>(weight.elements) +
+                            expert_idx * Tile16x64::num_bytes(weight.out_features, cols);
+  for (std::uint64_t col = 0; col < cols; col += 2) {
+    const float scale = kE4m3Values[decode_tile_scale(tiles[Tile16x64::scale_offset(row, col, cols)])];
+    const CodePair pair = kCodePairs[tiles[Tile16x64::code_offset(row, col, cols)]];
+    out[col] = pair.even * scale;
+    out[col + 1] = pair.odd * scale;
+  }
+}
+
 void decode_bf16_row(const std::byte* elements, std::uint64_t count, float* out) {
   for (std::uint64_t k = 0; k < count; ++k) {
     std::uint16_t code;
@@ -86,6 +99,7 @@ void decode_row(const LinearWeight& weight, std::uint32_t expert_idx, std::uint6
       return;
     }
     case WeightFormat::kNvfp4:
+      if (weight.layout == WeightLayout::kTile16x64) return decode_tiled_row(weight, expert_idx, row, out);
       return decode_nvfp4_row(weight, row_idx, out);
   }
 }

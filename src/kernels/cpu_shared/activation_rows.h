@@ -5,7 +5,7 @@
 
 #include "kernels/contract/linear.h"
 
-namespace nvfp4::kernels::cpu_portable {
+namespace nvfp4::kernels::cpu_shared {
 
 // Does this activation change the input at all?
 [[nodiscard]] bool rounds_input(const LinearWeight& weight, Activation activation);
@@ -15,4 +15,4 @@ namespace nvfp4::kernels::cpu_portable {
 float round_row(const LinearWeight& weight, Activation activation, std::uint32_t expert_idx, const float* x,
                 float* out);
 
-}  // namespace nvfp4::kernels::cpu_portable
+}  // namespace nvfp4::kernels::cpu_shared

@@ -1,4 +1,4 @@
-#include "kernels/cpu_portable/activation_rows.h"
+#include "kernels/cpu_shared/activation_rows.h"
 
 #include <algorithm>
 #include <array>
@@ -11,7 +11,7 @@
 #include "formats/nvfp4_block.h"
 #include "formats/quantize_row.h"
 
-namespace nvfp4::kernels::cpu_portable {
+namespace nvfp4::kernels::cpu_shared {
 namespace {
 
 // Magnitudes are in the order of their bits, in which infinities and NaNs are above all numbers.
@@ -78,4 +78,4 @@ float round_row(const LinearWeight& weight, Activation activation, std::uint32_t
   return 1.0F;
 }
 
-}  // namespace nvfp4::kernels::cpu_portable
+}  // namespace nvfp4::kernels::cpu_shared
