@@ -16,9 +16,9 @@ Result<Linear> Linear::create(prepare::PreparedWeight weight, InstructionSet ins
 void Linear::run(std::span<const float> x, std::uint32_t num_rows, std::span<float> y, const Context& context,
                  std::span<const std::uint32_t> expert_offsets) const {
   assert(x.size() == num_rows * in_features() && y.size() == num_rows * out_features());
-  const kernels::LinearArgs args{x.data(), y.data(), num_rows, expert_offsets};
+  const bool round_to_bf16 = context.precision == Precision::kBF16;
+  const kernels::LinearArgs args{x.data(), y.data(), num_rows, expert_offsets, round_to_bf16};
   choice_.kernel->run(weight_.view(), weight_.activation, args, context.workspace, context.pool);
-  context.round(y);
 }
 
 std::size_t Linear::workspace_bytes(std::uint32_t num_rows, std::size_t num_workers) const {

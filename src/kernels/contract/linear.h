@@ -7,6 +7,7 @@
 //       or E4M3 under the expert's input scale, or under the row's own (dynamic): amax / 2688 and amax / 448, or 1
 //       where that is zero. A row with a NaN or an infinity becomes all NaN: no overflow goes unseen.
 //
+// At k16Bit an infinity in a row may make all of it NaN too.
 // Every y[t, n] is summed in an order that depends on k alone: not on the other rows, the experts, or the workers.
 #pragma once
 
@@ -70,6 +71,7 @@ struct LinearArgs {
   float* y = nullptr;        // [num_rows, out]
   std::uint32_t num_rows = 0;
   std::span<const std::uint32_t> expert_offsets;  // [experts + 1], first 0, last num_rows; empty: one expert
+  bool round_to_bf16 = false;                     // every y to the nearest BF16 number
 };
 
 struct LinearKernel {

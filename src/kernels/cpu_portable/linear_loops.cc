@@ -6,8 +6,10 @@
 #include <array>
 #include <cstring>
 
+#include "formats/bf16.h"
 #include "formats/nvfp4_block.h"
 #include "kernels/cpu_portable/row_decoder.h"
+#include "kernels/cpu_shared/row_scale.h"
 #include "kernels/cpu_shared/activation_rows.h"
 
 namespace nvfp4::kernels::cpu_portable {
@@ -62,7 +64,7 @@ void run_tile(const Job& job, std::uint32_t expert_idx, std::uint64_t n, std::ui
   std::array<float, kRowsPerTile> scales{};
   for (std::uint64_t r = 0; r < num_tile_rows; ++r) {
     decode_row(weight, expert_idx, n + r, decoded + r * weight.in_features);
-    scales[r] = scale_of_row(weight, expert_idx, n + r);
+    scales[r] = cpu_shared::scale_of_row(weight, expert_idx, n + r);
   }
   std::array<float, kRowsPerTile> sums{};
   for (std::uint32_t t = first_row(job.args, expert_idx); t < end_row(job.args, expert_idx); ++t) {
@@ -72,6 +74,7 @@ void run_tile(const Job& job, std::uint32_t expert_idx, std::uint64_t n, std::ui
     for (std::uint64_t r = 0; r < num_tile_rows; ++r) {
       y[r] = sums[r] * (scales[r] * multiplier);
       if (!weight.bias.empty()) y[r] += weight.bias[n + r];
+      if (job.args.round_to_bf16) y[r] = round_to_bf16(y[r]);
     }
   }
 }

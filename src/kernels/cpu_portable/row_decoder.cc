@@ -104,13 +104,4 @@ void decode_row(const LinearWeight& weight, std::uint32_t expert_idx, std::uint6
   }
 }
 
-float scale_of_row(const LinearWeight& weight, std::uint32_t expert_idx, std::uint64_t row) {
-  if (weight.scale2.empty()) return 1.0F;
-  if (weight.per_row_scale) return weight.scale2[expert_idx * weight.out_features + row];
-  if (weight.shard_rows.size() < 2) return weight.scale2[expert_idx];
-  std::size_t shard_idx = 0;
-  for (std::uint64_t end = weight.shard_rows[0]; row >= end; end += weight.shard_rows[shard_idx]) ++shard_idx;
-  return weight.scale2[expert_idx * weight.shard_rows.size() + shard_idx];
-}
-
 }  // namespace nvfp4::kernels::cpu_portable

@@ -11,7 +11,4 @@ namespace nvfp4::kernels::cpu_portable {
 // out [in_features]; exact: E2M1 * E4M3 has at most 6 significant bits.
 void decode_row(const LinearWeight& weight, std::uint32_t expert_idx, std::uint64_t row, float* out);
 
-// What the sum of a row's products is multiplied by: scale2 of its shard, the row's own scale, or 1.
-[[nodiscard]] float scale_of_row(const LinearWeight& weight, std::uint32_t expert_idx, std::uint64_t row);
-
 }  // namespace nvfp4::kernels::cpu_portable

@@ -1,0 +1,73 @@
+// What an instruction set contributes to the NVFP4 linear kernels: functions on tiles of 16 rows x 64 columns
+// (layouts/tile_16x64.h). The loops around them are tile_linear.cc.
+//
+// Inputs are packed per token and tile of 64 columns, as integers times a scale:
+//   digits  16-bit (float32) inputs: 24-bit fixed point under one power of two per tile, in three bytes. The dot
+//   product
+//           of a block of 16 with its weights is an exact integer, so its order does not matter. Against the largest
+//           magnitude of the tile the error is below 2^-23; BF16 inputs within 2^15 of it are exact.
+//   codes   NVFP4 inputs: 2 * E2M1, exact, and the scale of each block of 16.
+// The sum over blocks is the same for every instruction set and number of tokens, operation by operation:
+//   digits  tile = dot_0 * s_0, then tile = fma(dot_b, s_b, tile);  acc = fma(tile, tile scale, acc)
+//   codes   acc = fma(dot_b, s_b * scale_b, acc)
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/contract/linear.h"
+#include "layouts/tile_16x64.h"
+
+namespace nvfp4::kernels::cpu_shared {
+
+// The order of the 16 columns of a block in packed inputs: that in which codes come out of the nibbles of two words.
+inline constexpr std::array<std::uint8_t, 16> kPackedOrder = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
+
+// One token's 64 columns. Bytes are signed digits (-128..127) with `bias` for the kernels that add 12 to the weights,
+// or plain bytes of the number + 2^23 for the panel kernels.
+struct DigitTile {
+  std::uint8_t digits[4][3][16];  // [block][most significant first]
+  std::int32_t bias[4];           // -12 * sum of the block
+  float scale;
+  float unused[3];
+};
+struct CodeTile {
+  std::int8_t codes[4][16];
+  std::int32_t bias[4];  // -12 * sum of the block
+  float scale[4];        // over kTileScaleUnit
+};
+
+inline constexpr std::uint64_t kPanelRows = 2 * Tile16x64::kRows;
+inline constexpr std::uint32_t kMaxTokens = 8;  // of one call
+
+// Products of weights with at most kMaxTokens tokens, for one kind of input.
+struct TileProducts {
+  using OfTiles = void (*)(const std::uint8_t* tiles, std::uint64_t num_tiles, const std::uint8_t* x, float* acc);
+  // Decodes a row group's tiles as it goes. x [num_tiles, t] records; acc [t, 16], set.
+  std::array<OfTiles, kMaxTokens> few{};
+  std::uint32_t max_few = 0;
+  // Rows decoded before, for many tokens: panel of kPanelRows rows. acc [t, kPanelRows], added to.
+  void (*decode_panel)(const std::uint8_t* first_group, const std::uint8_t* second_group, std::uint64_t num_tiles,
+                       std::uint8_t* panel) = nullptr;
+  std::array<OfTiles, kMaxTokens> panel{};
+  std::uint32_t max_panel = 0;
+};
+
+struct TileKernels {
+  TileProducts digits, codes;
+  std::size_t panel_tile_bytes = 0;
+  // Packs one token x [count] into records `stride` apart; answers what its sums are to be multiplied by.
+  float (*pack_digits)(const float* x, std::uint64_t count, std::uint32_t stride, bool for_panel, DigitTile* out);
+  // codes [count], block_scales [count / 16] E4M3.
+  void (*pack_codes)(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
+                     std::uint32_t stride, CodeTile* out);
+  // See activation_rows.h of the room.
+  float (*quantize_nvfp4_row)(const LinearWeight& weight, Activation activation, std::uint32_t expert_idx,
+                              const float* x, float* scratch, std::int8_t* codes, std::uint8_t* block_scales);
+  // y[r] = acc[r] * multiplier * scales[r] + bias[r] (bias may be null) for r < count.
+  void (*store)(const float* acc, float multiplier, const float* scales, const float* bias, std::uint64_t count,
+                bool round_to_bf16, float* y);
+};
+
+}  // namespace nvfp4::kernels::cpu_shared
