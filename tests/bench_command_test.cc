@@ -1,11 +1,14 @@
-// `nvfp4 bench engine`: the fields of vLLM's serving benchmark, and sums that add up.
+// `nvfp4 bench engine`: the fields of vLLM's serving benchmark, and sums that add up. `nvfp4 bench PROBLEM`: figures
+// that agree with one another.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "support/byte_model.h"
 #include "support/nvfp4_command.h"
 
@@ -54,12 +57,13 @@ TEST_F(BenchCommand, JsonHasTheFieldsOfVllm) {
   EXPECT_NEAR(json["mean_itl_ms"].get<double>(), json["mean_tpot_ms"].get<double>(), 1e-9);
   EXPECT_EQ(json["model"], model_.path());
   EXPECT_FALSE(json["kernels"].empty());
+  EXPECT_FALSE(json["cpu"].empty());
 }
 
 TEST_F(BenchCommand, TextHasTheLinesOfVllm) {
   const RunResult result = run({"--input-len", "4", "--output-len", "3"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_TRUE(result.err.starts_with("layer ")) << result.err;
+  EXPECT_TRUE(result.err.starts_with("CPU: ")) << result.err;
   std::vector<std::string> labels = {"Successful requests:",
                                      "Maximum request concurrency:",
                                      "Benchmark duration (s):",
@@ -90,6 +94,32 @@ TEST_F(BenchCommand, RunsWithoutWeights) {
   EXPECT_EQ(json["model"], model_.file("config.json"));
 }
 
+TEST_F(BenchCommand, TheProfileAddsUp) {
+  const auto json = json_of(run({"--input-len", "9", "--output-len", "5", "--num-prompts", "2", "--json", "-q"}));
+  EXPECT_FALSE(json.contains("profile")) << "nobody asked";
+  const auto profile = json_of(
+      run({"--input-len", "9", "--output-len", "5", "--num-prompts", "2", "--json", "-q", "--profile"}))["profile"];
+  EXPECT_EQ(profile["prefill"]["steps"], 2);
+  EXPECT_EQ(profile["prefill"]["tokens"], 2 * 9);
+  EXPECT_EQ(profile["decode"]["steps"], 2 * 4);
+  EXPECT_EQ(profile["decode"]["tokens"], 2 * 4);
+  for (const std::string kind : {"prefill", "decode"}) {
+    double sum = 0;
+    for (const auto& [name, ms] : profile[kind]["stages"].items()) sum += ms.get<double>();
+    EXPECT_NEAR(sum / profile[kind]["ms_per_step"].get<double>(), 1, 1e-9) << kind;
+    EXPECT_GT(profile[kind]["share_outside_linear"].get<double>(), 0) << kind;
+    EXPECT_LT(profile[kind]["share_outside_linear"].get<double>(), 1) << kind;
+    for (const char* name :
+         {"embedding", "norms", "q, k, v linear", "rope, cache write", "attention", "o linear", "router",
+          "gate, up linear", "activation", "down linear", "expert rows, sum", "head", "sampling", "rest"}) {
+      EXPECT_TRUE(profile[kind]["stages"].contains(name)) << kind << ": " << name;
+    }
+  }
+  const RunResult text = run({"--input-len", "9", "--output-len", "5", "--profile", "-q"});
+  EXPECT_NE(text.out.find("\nprefill: 4 steps, 9.0 tokens"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("  outside linear layers: "), std::string::npos) << text.out;
+}
+
 TEST_F(BenchCommand, WhatCannotBeMeasuredIsRefused) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"--input-len", "0"},   {"--input-len", "many"}, {"--output-len", "0"},
@@ -100,8 +130,94 @@ TEST_F(BenchCommand, WhatCannotBeMeasuredIsRefused) {
   expect_refusal(run({"--input-len", "500", "--output-len", "13"}), {"--input-len", "--output-len", "513", "512"});
   EXPECT_EQ(run({"--input-len", "500", "--output-len", "12", "--num-prompts", "1", "-q"}).exit_code, 0);
   expect_refusal(run_nvfp4({"bench"}), {"nvfp4 bench engine"});
-  expect_refusal(run_nvfp4({"bench", "disk"}), {"disk", "nvfp4 bench"});
   expect_refusal(run_nvfp4({"bench", "engine"}), {"--dummy-weights"});
+}
+
+const std::string kLinear = "linear/w4a16/n512/k256/t1";
+const std::string kMoe = "moe/w4a4/silu/h128/i64/e8/k2/t3";
+
+Arguments quick(const Arguments& more) { return joined({"bench", "--seconds", "0.01", "-q", "--json"}, more); }
+
+void expect_sane(const nlohmann::json& figures) {
+  const auto number = [&](const char* name) { return figures[name].get<double>(); };
+  EXPECT_GE(number("repetitions"), 11);
+  EXPECT_GT(number("min_us"), 0);
+  EXPECT_LE(number("min_us"), number("median_us"));
+  EXPECT_GT(number("ceiling_gb_per_s"), 0.01);
+  EXPECT_GT(number("ceiling_tflop_per_s"), 1e-5);
+  EXPECT_GT(number("share_of_ceiling"), 0);
+  EXPECT_LT(number("share_of_ceiling"), 1.5);
+  EXPECT_FALSE(figures["device"].get<std::string>().empty());
+  EXPECT_FALSE(figures["kernel"].get<std::string>().empty());
+  // Rates are amounts by time, and the share is that of the nearer ceiling.
+  EXPECT_NEAR(number("gb_per_s") * number("median_us") * 1e3 / number("bytes"), 1, 1e-9);
+  EXPECT_NEAR(number("tflop_per_s") * number("median_us") * 1e6 / number("operations"), 1, 1e-9);
+  const double share =
+      std::max(number("gb_per_s") / number("ceiling_gb_per_s"), number("tflop_per_s") / number("ceiling_tflop_per_s"));
+  EXPECT_NEAR(number("share_of_ceiling"), share, 1e-9);
+}
+
+TEST(BenchProblems, EverySchemeGivesFigures) {
+  Arguments problems = {kMoe, "moe/w4a16/silu/h64/i32/e4/k4/t1", "moe/bf16/silu/h64/i32/e4/k1/t5"};
+  for (const std::string scheme : {"w4a16", "w4a4", "bf16", "fp8", "w8a8", "f16", "f32"}) {
+    problems.push_back("linear/" + scheme + "/n96/k64/t2");
+  }
+  const auto json = json_of(run_nvfp4(joined(quick({"--hot", "--threads", "2"}), problems)));
+  ASSERT_EQ(json.size(), problems.size());
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    SCOPED_TRACE(problems[i]);
+    EXPECT_EQ(json[i]["problem"], problems[i]) << "in the order in which they were given";
+    EXPECT_EQ(json[i]["threads"], 2);
+    EXPECT_EQ(json[i]["memory"], "hot");
+    EXPECT_EQ(json[i]["copies"], 1);
+    expect_sane(json[i]);
+  }
+}
+
+TEST(BenchProblems, EverySetThatRunsHereServesItself) {
+  for (const InstructionSet set : kInstructionSets) {
+    const std::string name(instruction_set_name(set));
+    const RunResult result = run_nvfp4(quick({"--hot", "--threads", "1", "--instruction-set", name, kLinear, kMoe}));
+    if (!runs_here(set)) {
+      expect_refusal(result, {"--instruction-set", name, "portable"});
+      continue;
+    }
+    for (const auto& figures : json_of(result)) {
+      EXPECT_EQ(figures["instruction_set"], name);
+      expect_sane(figures);
+    }
+  }
+}
+
+TEST(BenchProblems, ColdOnesHaveManyCopies) {
+  const auto json = json_of(run_nvfp4(quick({"linear/w4a16/n4096/k4096/t1"})));
+  ASSERT_EQ(json.size(), 1U);
+  expect_sane(json[0]);
+  EXPECT_EQ(json[0]["memory"], "cold");
+  EXPECT_EQ(json[0]["bytes"], 4096.0 * 4096 * 4.5 / 8);
+  EXPECT_GT(json[0]["copies"].get<double>() * json[0]["bytes"].get<double>(), 0x1p30);
+}
+
+TEST(BenchProblems, TextIsATableAndWordsAreElsewhere) {
+  const RunResult result = run_nvfp4({"bench", "--hot", "--seconds", "0.01", kLinear, kMoe});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(result.out.starts_with("problem ")) << result.out;
+  EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 3) << result.out;
+  const std::size_t linear = result.out.find("\n" + kLinear + " ");
+  ASSERT_NE(linear, std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("\n" + kMoe + " ", linear), std::string::npos) << result.out;
+  EXPECT_NE(result.err.find(kMoe), std::string::npos);
+  EXPECT_EQ(run_nvfp4({"bench", "--hot", "--seconds", "0.01", "-q", kLinear}).err, "");
+}
+
+TEST(BenchProblems, BadOnesAreRefusedBeforeAnythingIsMeasured) {
+  expect_refusal(run_nvfp4({"bench", "disk"}), {"nvfp4 bench", "disk", "linear/w4a16/n4096/k2048/t1"});
+  expect_refusal(run_nvfp4({"bench", kLinear, "linear/w4a16/n512/k250/t1"}), {"linear/w4a16/n512/k250/t1", "\"k250\""});
+  expect_refusal(run_nvfp4({"bench", "--instruction-set", "sse9", kLinear}), {"--instruction-set", "sse9", "portable"});
+  expect_refusal(run_nvfp4({"bench", "--seconds", "0", kLinear}), {"--seconds"});
+  expect_refusal(run_nvfp4({"bench", "--threads", "many", kLinear}), {"--threads"});
+  // More than any machine has.
+  expect_refusal(run_nvfp4({"bench", "linear/f32/n16777216/k16777216/t1"}), {"n16777216/k16777216", "TB"});
 }
 
 }  // namespace

@@ -1,13 +1,15 @@
-// Real models through the engine: what they answer may depend neither on the batch nor on the cache's size, and is what
-// Hugging Face transformers answers.
+// Real models through the engine, under every instruction set that runs here: what they answer may depend neither on
+// the batch nor on the cache's size, and is what Hugging Face transformers answers.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "engine/engine.h"
@@ -33,6 +35,12 @@ std::vector<std::string> fixtures() {
   return names;
 }
 
+std::vector<InstructionSet> sets_here() {
+  std::vector<InstructionSet> sets;
+  std::copy_if(kInstructionSets.begin(), kInstructionSets.end(), std::back_inserter(sets), runs_here);
+  return sets;
+}
+
 std::vector<TokenId> read_tokens(const std::filesystem::path& path) {
   const auto array = support::read_npy<std::int32_t>(path);
   return {array.values.begin(), array.values.end()};
@@ -40,15 +48,18 @@ std::vector<TokenId> read_tokens(const std::filesystem::path& path) {
 
 using Answers = std::map<SequenceId, std::vector<TokenId>>;
 
-class Generation : public testing::TestWithParam<std::string> {
+class Generation : public testing::TestWithParam<std::tuple<std::string, InstructionSet>> {
  protected:
+  static std::string checkpoint_name() { return std::get<0>(GetParam()); }
+
   void load(layers::Precision precision, prepare::ActivationRequest activations) {
-    auto checkpoint = Checkpoint::open(kFixtures / GetParam());
+    auto checkpoint = Checkpoint::open(kFixtures / checkpoint_name());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().to_string();
     models::LoadOptions options;
     options.precision = precision;
     options.activations = activations;
-    auto model = models::load_model(*checkpoint, GetParam(), options, pool_);
+    options.instruction_set = std::get<1>(GetParam());
+    auto model = models::load_model(*checkpoint, checkpoint_name(), options, pool_);
     ASSERT_TRUE(model.ok()) << model.error().to_string();
     model_ = std::move(model).value();
   }
@@ -89,8 +100,8 @@ class Generation : public testing::TestWithParam<std::string> {
 TEST_P(Generation, GreedyIsThatOfTransformers) {
   load(layers::Precision::kF32, prepare::ActivationRequest::kW4A16);
   ASSERT_NE(model_, nullptr);
-  const std::vector<TokenId> tokens = read_tokens(kFixtures / GetParam() / "tokens.npy");
-  const std::vector<TokenId> golden = read_tokens(kFixtures / GetParam() / "greedy.npy");
+  const std::vector<TokenId> tokens = read_tokens(kFixtures / checkpoint_name() / "tokens.npy");
+  const std::vector<TokenId> golden = read_tokens(kFixtures / checkpoint_name() / "greedy.npy");
   constexpr std::ptrdiff_t kPrompt = 65;
   std::vector<Request> requests(3);
   for (std::ptrdiff_t i = 0; i < 3; ++i) {  // the first as transformers had it, the others are company
@@ -125,8 +136,13 @@ TEST_P(Generation, AnswersDoNotDependOnCompany) {
   EXPECT_GT(num_preemptions_, 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Generation, testing::ValuesIn(fixtures()),
-                         [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(Fixtures, Generation,
+                         testing::Combine(testing::ValuesIn(fixtures()), testing::ValuesIn(sets_here())),
+                         [](const auto& test) {
+                           std::string set(instruction_set_name(std::get<1>(test.param)));
+                           std::replace(set.begin(), set.end(), '-', '_');
+                           return std::get<0>(test.param) + "_" + set;
+                         });
 
 }  // namespace
 }  // namespace nvfp4

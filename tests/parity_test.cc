@@ -1,5 +1,6 @@
 // Our logits against those of Hugging Face transformers (FP32, eager) on the checkpoints of fixtures/parity, for every
-// mode that a checkpoint has goldens of. A failure names the first layer that departs.
+// mode that a checkpoint has goldens of and every instruction set that runs here. A failure names the first layer that
+// departs.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -30,6 +31,7 @@ struct Mode {
   std::string checkpoint;
   std::string name;  // key of parity.json's modes
   std::string logits, hidden;
+  InstructionSet instruction_set;
 
   [[nodiscard]] ActivationRequest activations() const {
     const bool as_checkpoint = name == "logits_w4a4" || name == "logits_fp8_activations";
@@ -39,7 +41,9 @@ struct Mode {
   [[nodiscard]] std::filesystem::path directory() const { return kFixtures / checkpoint; }
 };
 
-void PrintTo(const Mode& mode, std::ostream* out) { *out << mode.checkpoint << "/" << mode.name; }
+void PrintTo(const Mode& mode, std::ostream* out) {
+  *out << mode.checkpoint << "/" << mode.name << "/" << instruction_set_name(mode.instruction_set);
+}
 
 std::vector<Mode> all_modes() {
   std::vector<Mode> modes;
@@ -48,11 +52,13 @@ std::vector<Mode> all_modes() {
     if (!file) continue;
     const auto facts = nlohmann::json::parse(file);
     for (const auto& [name, mode] : facts["modes"].items()) {
-      modes.push_back({entry.path().filename(), name, mode["logits"], mode["hidden"]});
+      for (const InstructionSet set : kInstructionSets) {
+        if (runs_here(set)) modes.push_back({entry.path().filename(), name, mode["logits"], mode["hidden"], set});
+      }
     }
   }
-  std::sort(modes.begin(), modes.end(),
-            [](const Mode& a, const Mode& b) { return a.checkpoint + a.name < b.checkpoint + b.name; });
+  std::stable_sort(modes.begin(), modes.end(),
+                   [](const Mode& a, const Mode& b) { return a.checkpoint + a.name < b.checkpoint + b.name; });
   return modes;
 }
 
@@ -65,6 +71,7 @@ std::unique_ptr<models::LanguageModel> load(const Mode& mode, Precision precisio
   models::LoadOptions options;
   options.precision = precision;
   options.activations = mode.activations();
+  options.instruction_set = mode.instruction_set;
   auto model = models::load_model(*checkpoint, mode.checkpoint, options, pool);
   if (!model) {
     ADD_FAILURE() << model.error().to_string();
@@ -125,7 +132,9 @@ std::string first_departure(const Mode& mode, const models::LanguageModel& model
 }
 
 std::string mode_name(const testing::TestParamInfo<Mode>& mode) {
-  return mode.param.checkpoint + "_" + mode.param.name.substr(7);
+  std::string set(instruction_set_name(mode.param.instruction_set));
+  std::replace(set.begin(), set.end(), '-', '_');
+  return mode.param.checkpoint + "_" + mode.param.name.substr(7) + "_" + set;
 }
 
 class Parity : public testing::TestWithParam<Mode> {};
@@ -229,7 +238,7 @@ TEST_P(Identities, ChunksAndSingleTokensGiveTheSameBits) {
   const std::pair<Precision, KvType> kinds[] = {
       {Precision::kF32, KvType::kF32}, {Precision::kBF16, KvType::kBF16}, {Precision::kBF16, KvType::kFp8}};
   for (const auto& [precision, kv_type] : kinds) {
-    const auto model = load(mode, precision);
+    const auto model = load(mode, precision, pool);
     ASSERT_NE(model, nullptr);
     const std::vector<std::vector<std::size_t>> splits = {{1}, {7, 1, 30}, {16}, {17}, {69}};
     const std::vector<float> whole = feed_in_chunks(*model, kv_type, pool, tokens, std::vector<std::size_t>{70});

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "support/byte_model.h"
 #include "support/npy_file.h"
 #include "support/nvfp4_command.h"
@@ -53,10 +54,11 @@ TEST_F(RunCommand, StreamsToStdoutAndTalksOnStderr) {
   ASSERT_EQ(plain.exit_code, 0) << plain.err;
   const auto json = json_of(run(joined(prompt, {"--json", "--quiet"})));
   EXPECT_EQ(plain.out, json["text"].get<std::string>() + "\n");
-  // One table line per kind of layer, then the summary; nothing of a progress bar.
+  // The processor, one table line per kind of layer, then the summary; nothing of a progress bar.
   const auto num_lines = static_cast<std::size_t>(std::count(plain.err.begin(), plain.err.end(), '\n'));
-  EXPECT_EQ(num_lines, 1 + json["kernels"].size() + 1) << plain.err;
-  EXPECT_TRUE(plain.err.starts_with("layer ")) << plain.err;
+  EXPECT_EQ(num_lines, 1 + 1 + json["kernels"].size() + 1) << plain.err;
+  EXPECT_TRUE(plain.err.starts_with("CPU: ")) << plain.err;
+  EXPECT_NE(plain.err.find("\nlayer "), std::string::npos) << plain.err;
   EXPECT_NE(plain.err.find("9 prompt tokens, "), std::string::npos) << plain.err;
   EXPECT_NE(plain.err.find("12 answer tokens, "), std::string::npos) << plain.err;
   EXPECT_TRUE(plain.err.ends_with("ended by length\n")) << plain.err;
@@ -87,6 +89,34 @@ TEST_F(RunCommand, JsonHasWhatIsPromised) {
     schemes.insert(line["scheme"].get<std::string>());
   }
   EXPECT_TRUE(schemes.contains("nvfp4_w4a4"));
+}
+
+// Each set runs, is what the answer says it is, and answers as the portable one does; or it is refused by name.
+TEST_F(RunCommand, InstructionSetsAreChosenOrRefused) {
+  const Arguments prompt = {"--prompt", "hello", "--max-tokens", "5", "--ignore-eos", "--precision", "f32"};
+  const auto with = [&](const std::string& set, const Arguments& more) {
+    return run(joined(joined(prompt, {"--instruction-set", set}), more));
+  };
+  const auto portable = json_of(with("portable", {"--json", "-q"}));
+  for (const InstructionSet set : kInstructionSets) {
+    const std::string name(instruction_set_name(set));
+    if (!runs_here(set)) {
+      expect_refusal(with(name, {}), {"--instruction-set", name, "portable"});
+      continue;
+    }
+    const auto json = json_of(with(name, {"--json", "-q", "--threads", "2"}));
+    EXPECT_EQ(json["cpu"]["instruction_set"], name);
+    EXPECT_EQ(json["cpu"]["threads"], 2);
+    EXPECT_TRUE(json["cpu"]["large_pages"].is_boolean());
+    const auto& here = json["cpu"]["instruction_sets_here"];
+    EXPECT_NE(std::find(here.begin(), here.end(), name), here.end()) << here;
+    EXPECT_EQ(json["tokens"], portable["tokens"]) << name;
+  }
+  const auto fastest = json_of(with("auto", {"--json", "-q"}));
+  EXPECT_EQ(fastest["cpu"]["instruction_set"], instruction_set_name(best_instruction_set()));
+  const RunResult told = with("portable", {"--threads", "1"});
+  EXPECT_TRUE(told.err.starts_with("CPU: portable (")) << told.err;
+  EXPECT_NE(told.err.find(", 1 thread, 2 MB pages: "), std::string::npos) << told.err;
 }
 
 TEST_F(RunCommand, PromptsComeFromFlagsFilesAndStandardInput) {
@@ -279,6 +309,7 @@ TEST_F(RunCommand, FlagsOutOfRangeAreRefusedByName) {
       {"--precision", "fp16"},
       {"--kv-cache-dtype", "int8"},
       {"--activations", "w8a8"},
+      {"--instruction-set", "mmx"},
   };
   for (const auto& [flag, value] : cases) {
     expect_refusal(run({"--prompt", "x", flag, value}), {"nvfp4 run", flag, value, "nvfp4 run --help"});

@@ -1,235 +1,126 @@
-// nvfp4 bench engine DIR --input-len N --output-len N --concurrency N
+// nvfp4 bench PROBLEM... : layers alone, against what the machine can do; nvfp4 bench engine DIR: the whole model.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "apps/bench_engine.h"
+#include "apps/bench_measurement.h"
+#include "apps/bench_problem.h"
 #include "apps/command.h"
 #include "apps/input.h"
+#include "apps/machine.h"
 #include "apps/model_arguments.h"
-#include "engine/engine.h"
+#include "base/cpu_topology.h"
+#include "base/worker_pool.h"
 
 namespace nvfp4::apps {
 namespace {
 
-using engine::Clock;
-
 struct Options {
-  ModelArguments model;
-  std::uint32_t input_len = 128;
-  std::uint32_t output_len = 128;
-  std::uint32_t concurrency = 1;
-  std::uint32_t num_prompts = 0;  // 0: four for each that runs at a time
-  double kv_cache_gib = 4.0;
-  std::uint64_t seed = 0;
+  std::vector<std::string> problems;
+  std::size_t num_threads = 0;  // 0: one a core
+  std::string instruction_set = "auto";
+  BenchSettings settings;
   bool json = false;
+  bool quiet = false;
 };
 
-double milliseconds(Clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
-
-// Times of one kind. Percentiles interpolate linearly, as numpy does.
-class Times {
- public:
-  void add(double ms) { values_.push_back(ms); }
-  void sort() { std::sort(values_.begin(), values_.end()); }
-  [[nodiscard]] double mean() const {
-    double sum = 0;
-    for (const double value : values_) sum += value;
-    return values_.empty() ? 0 : sum / static_cast<double>(values_.size());
+Result<std::vector<BenchProblem>> parse_problems(const std::vector<std::string>& texts) {
+  std::vector<BenchProblem> problems;
+  for (const std::string& text : texts) {
+    auto problem = parse_bench_problem(text);
+    NVFP4_RETURN_IF_ERROR(problem);
+    problems.push_back(std::move(problem).value());
   }
-  [[nodiscard]] double deviation() const {
-    double sum = 0;
-    const double centre = mean();
-    for (const double value : values_) sum += (value - centre) * (value - centre);
-    return values_.empty() ? 0 : std::sqrt(sum / static_cast<double>(values_.size()));
-  }
-  [[nodiscard]] double percentile(double p) const {
-    if (values_.empty()) return 0;
-    const double rank = p / 100 * static_cast<double>(values_.size() - 1);
-    const auto below = static_cast<std::size_t>(rank);
-    const std::size_t above = std::min(below + 1, values_.size() - 1);
-    return values_[below] + (values_[above] - values_[below]) * (rank - static_cast<double>(below));
-  }
-
- private:
-  std::vector<double> values_;
-};
-
-struct Measured {
-  std::uint32_t num_prompts = 0;
-  std::uint32_t num_completed = 0;
-  std::uint64_t num_input_tokens = 0;
-  std::uint64_t num_output_tokens = 0;
-  double seconds = 0;
-  Times ttft, tpot, itl;  // time to first token, per output token after the first, between tokens
-};
-
-// Keeps `concurrency` requests under way until all are done.
-class EngineBench {
- public:
-  EngineBench(const Options& options, engine::Engine& engine, std::uint32_t vocab_size)
-      : options_(options), engine_(engine), vocab_size_(vocab_size) {}
-
-  Result<Measured> run(std::uint32_t num_prompts) {
-    measured_.num_prompts = num_prompts;
-    const Clock::time_point began = Clock::now();
-    std::uint32_t num_sent = 0;
-    while (num_sent < num_prompts || engine_.has_work()) {
-      for (; num_sent < num_prompts && last_.size() < options_.concurrency; ++num_sent) {
-        auto id = engine_.add(make_request(num_sent));
-        NVFP4_RETURN_IF_ERROR(id);
-        last_.emplace(*id, Clock::time_point());
-      }
-      auto events = engine_.step();
-      NVFP4_RETURN_IF_ERROR(events);
-      for (const engine::TokenEvent& event : *events) {
-        if (event.finish_reason == engine::FinishReason::kError) return event.error;
-        take(event);
-      }
-    }
-    measured_.seconds = milliseconds(Clock::now() - began) / 1e3;
-    for (Times* times : {&measured_.ttft, &measured_.tpot, &measured_.itl}) times->sort();
-    return measured_;
-  }
-
- private:
-  // Random tokens; end-of-text tokens do not stop it.
-  engine::Request make_request(std::uint32_t prompt_idx) const {
-    engine::Request request;
-    std::uint64_t state = options_.seed * 0x9E3779B97F4A7C15ULL + prompt_idx + 1;
-    for (std::uint32_t i = 0; i < options_.input_len; ++i) {
-      state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-      request.prompt.push_back(static_cast<TokenId>((state >> 33U) % vocab_size_));
-    }
-    request.max_tokens = options_.output_len;
-    return request;
-  }
-
-  void take(const engine::TokenEvent& event) {
-    const auto found = last_.find(event.sequence);
-    const engine::SequenceFacts& facts = event.facts;
-    if (facts.num_output_tokens == 1) {
-      measured_.ttft.add(milliseconds(facts.first_token - facts.arrival));
-    } else {
-      measured_.itl.add(milliseconds(facts.last_token - found->second));
-    }
-    found->second = facts.last_token;
-    if (event.finish_reason == engine::FinishReason::kNone) return;
-    ++measured_.num_completed;
-    measured_.num_input_tokens += facts.num_prompt_tokens;
-    measured_.num_output_tokens += facts.num_output_tokens;
-    if (facts.num_output_tokens > 1) {
-      measured_.tpot.add(milliseconds(facts.last_token - facts.first_token) / (facts.num_output_tokens - 1));
-    }
-    last_.erase(found);
-  }
-
-  const Options& options_;
-  engine::Engine& engine_;
-  std::uint32_t vocab_size_;
-  std::unordered_map<engine::SequenceId, Clock::time_point> last_;  // of the newest token
-  Measured measured_;
-};
-
-// With the field names of vLLM's serving benchmark.
-nlohmann::json json_of(const Options& options, const Measured& measured) {
-  const double outputs = static_cast<double>(measured.num_output_tokens);
-  const double inputs = static_cast<double>(measured.num_input_tokens);
-  nlohmann::json out = {{"duration", measured.seconds},
-                        {"num_prompts", measured.num_prompts},
-                        {"completed", measured.num_completed},
-                        {"max_concurrency", options.concurrency},
-                        {"input_len", options.input_len},
-                        {"output_len", options.output_len},
-                        {"total_input_tokens", measured.num_input_tokens},
-                        {"total_output_tokens", measured.num_output_tokens},
-                        {"request_throughput", measured.num_completed / measured.seconds},
-                        {"output_throughput", outputs / measured.seconds},
-                        {"total_token_throughput", (inputs + outputs) / measured.seconds}};
-  const auto add = [&](const std::string& name, const Times& times) {
-    out["mean_" + name + "_ms"] = times.mean();
-    out["median_" + name + "_ms"] = times.percentile(50);
-    out["std_" + name + "_ms"] = times.deviation();
-    out["p99_" + name + "_ms"] = times.percentile(99);
-  };
-  add("ttft", measured.ttft);
-  add("tpot", measured.tpot);
-  add("itl", measured.itl);
-  return out;
+  return problems;
 }
 
-void print(const nlohmann::json& facts) {
-  const auto line = [&](const char* label, const char* key, bool whole) {
-    if (whole) {
-      fmt::print("{:<40} {}\n", label, facts[key].get<std::uint64_t>());
-    } else {
-      fmt::print("{:<40} {:.2f}\n", label, facts[key].get<double>());
-    }
-  };
-  line("Successful requests:", "completed", true);
-  line("Maximum request concurrency:", "max_concurrency", true);
-  line("Benchmark duration (s):", "duration", false);
-  line("Total input tokens:", "total_input_tokens", true);
-  line("Total generated tokens:", "total_output_tokens", true);
-  line("Request throughput (req/s):", "request_throughput", false);
-  line("Output token throughput (tok/s):", "output_throughput", false);
-  line("Total token throughput (tok/s):", "total_token_throughput", false);
-  for (const std::pair<const char*, std::string> kind : {std::pair{"TTFT", "ttft"}, {"TPOT", "tpot"}, {"ITL", "itl"}}) {
-    for (const std::pair<const char*, std::string> which :
-         {std::pair{"Mean", "mean"}, {"Median", "median"}, {"P99", "p99"}}) {
-      line(fmt::format("{} {} (ms):", which.first, kind.first).c_str(),
-           fmt::format("{}_{}_ms", which.second, kind.second).c_str(), false);
-    }
+// What is read for the ceiling: as much as lies between two uses of a layer, or the largest of the hot layers.
+std::size_t num_bytes_to_read(const std::vector<BenchProblem>& problems, bool hot) {
+  if (!hot) return cold_bytes() / 2;
+  double largest = 0;
+  for (const BenchProblem& problem : problems) largest = std::max(largest, problem.weight_bytes());
+  return static_cast<std::size_t>(largest);
+}
+
+nlohmann::json json_of(const BenchResult& result, const BenchSettings& settings, std::size_t num_threads) {
+  return {{"problem", result.problem.to_string()},
+          {"device", processor_name()},
+          {"instruction_set", instruction_set_name(settings.instruction_set)},
+          {"threads", num_threads},
+          {"kernel", result.kernel},
+          {"memory", settings.hot ? "hot" : "cold"},
+          {"copies", result.num_copies},
+          {"repetitions", result.num_repetitions},
+          {"median_us", result.median_s * 1e6},
+          {"min_us", result.min_s * 1e6},
+          {"bytes", result.bytes_read},
+          {"operations", result.problem.operations()},
+          {"gb_per_s", result.bytes_per_s() / 1e9},
+          {"tflop_per_s", result.operations_per_s() / 1e12},
+          {"ceiling_gb_per_s", result.ceiling_bytes_per_s / 1e9},
+          {"ceiling_tflop_per_s", result.ceiling_operations_per_s / 1e12},
+          {"share_of_ceiling", result.share_of_ceiling()}};
+}
+
+void print_table(const std::vector<BenchResult>& results, std::size_t num_threads) {
+  std::size_t problem_width = 7;
+  std::size_t kernel_width = 6;
+  for (const BenchResult& result : results) {
+    problem_width = std::max(problem_width, result.problem.to_string().size());
+    kernel_width = std::max(kernel_width, result.kernel.size());
+  }
+  fmt::print("{:<{}}  {:<{}}  {:>7}  {:>10}  {:>6}  {:>5}  {:>8}  {:>5}  {:>5}\n", "problem", problem_width, "kernel",
+             kernel_width, "threads", "median us", "GB/s", "of", "GFLOP/s", "of", "share");
+  for (const BenchResult& result : results) {
+    fmt::print("{:<{}}  {:<{}}  {:>7}  {:>10.1f}  {:>6.1f}  {:>5.1f}  {:>8.1f}  {:>5.0f}  {:>4.0f}%\n",
+               result.problem.to_string(), problem_width, result.kernel, kernel_width, num_threads,
+               result.median_s * 1e6, result.bytes_per_s() / 1e9, result.ceiling_bytes_per_s / 1e9,
+               result.operations_per_s() / 1e9, result.ceiling_operations_per_s / 1e9, 100 * result.share_of_ceiling());
   }
 }
 
-// A context that ends answers early would measure something else than was asked for.
-Status check_lengths(const Options& options, const engine::Engine& engine) {
-  const std::uint64_t wanted = std::uint64_t{options.input_len} + options.output_len;
-  if (wanted <= engine.max_tokens()) return {};
-  return Error{ErrorCode::kInvalidArgument, "--input-len and --output-len",
-               fmt::format("are {} tokens together, but context and key-value cache hold {}; give less, or more to "
-                           "--kv-cache-gib",
-                           wanted, engine.max_tokens())};
-}
-
-Status run(const Options& options) {
-  auto model = load_runnable_model(options.model);
-  NVFP4_RETURN_IF_ERROR(model);
-  engine::EngineOptions engine_options;
-  engine_options.kv_type = model->kv_type;
-  engine_options.kv_bytes = static_cast<std::uint64_t>(options.kv_cache_gib * 0x1p30);
-  engine_options.max_sequences = options.concurrency;
-  auto engine = engine::Engine::create(*model->model, engine_options, *model->pool);
-  NVFP4_RETURN_IF_ERROR(engine);
-  NVFP4_RETURN_IF_ERROR(check_lengths(options, *engine));
-  if (!options.model.quiet) print_kernels(*model->model, stderr);
-  EngineBench bench(options, *engine, model->model->shape().vocab_size);
-  auto measured = bench.run(options.num_prompts == 0 ? 4 * options.concurrency : options.num_prompts);
-  NVFP4_RETURN_IF_ERROR(measured);
-  nlohmann::json facts = json_of(options, *measured);
+Status run(Options& options) {
+  if (options.problems.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "nvfp4 bench",
+                 "say what to measure: nvfp4 bench engine DIR, or a layer such as linear/w4a16/n4096/k2048/t1; see "
+                 "nvfp4 bench --help"};
+  }
+  auto problems = parse_problems(options.problems);
+  NVFP4_RETURN_IF_ERROR(problems);
+  auto instruction_set = choose_instruction_set(options.instruction_set);
+  NVFP4_RETURN_IF_ERROR(instruction_set);
+  options.settings.instruction_set = *instruction_set;
+  WorkerPool pool(options.num_threads == 0 ? default_num_workers() : options.num_threads);
+  auto ceilings = Ceilings::create(num_bytes_to_read(*problems, options.settings.hot), *instruction_set, pool);
+  NVFP4_RETURN_IF_ERROR(ceilings);
+  if (!options.quiet) {
+    fmt::print(stderr, "{}, {}, {} threads, weights {}\n", processor_name(), instruction_set_name(*instruction_set),
+               pool.num_workers(), options.settings.hot ? "hot" : "cold");
+  }
+  std::vector<BenchResult> results;
+  for (const BenchProblem& problem : *problems) {
+    if (!options.quiet) fmt::print(stderr, "{} ...\n", problem.to_string());
+    auto result = measure(problem, options.settings, *ceilings, pool);
+    NVFP4_RETURN_IF_ERROR(result);
+    results.push_back(std::move(result).value());
+  }
   if (!options.json) {
-    print(facts);
+    print_table(results, pool.num_workers());
     return {};
   }
-  facts["model"] = model->label;
-  facts["kernels"] = kernels_json(*model->model);
-  fmt::print("{}\n", facts.dump(2));
+  nlohmann::json out = nlohmann::json::array();
+  for (const BenchResult& result : results) out.push_back(json_of(result, options.settings, pool.num_workers()));
+  fmt::print("{}\n", out.dump(2));
   return {};
 }
 
-int run_and_report(const CLI::App& engine_parser, const Options& options) {
-  if (!engine_parser.parsed()) {
-    return report({ErrorCode::kInvalidArgument, "nvfp4 bench",
-                   "say what to measure: nvfp4 bench engine DIR; see nvfp4 bench --help"});
-  }
+int run_and_report(Options& options) {
   const Status status = run(options);
   return status ? kDone : report(status.error());
 }
@@ -238,21 +129,21 @@ int run_and_report(const CLI::App& engine_parser, const Options& options) {
 
 Command add_bench_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* bench = app.add_subcommand("bench", "Measure speed: nvfp4 bench engine DIR");
-  bench->require_subcommand(0, 1);
-  CLI::App* parser = bench->add_subcommand("engine", "Time requests of random tokens through the engine");
-  add_model_arguments(*parser, options->model);
-  parser->add_option("--input-len", options->input_len, "tokens of a prompt (128)")->check(whole_number(1, 1 << 20));
-  parser->add_option("--output-len", options->output_len, "tokens of an answer (128)")->check(whole_number(1, 1 << 20));
-  parser->add_option("--concurrency", options->concurrency, "requests at a time (1)")->check(whole_number(1, 4096));
-  parser->add_option("--num-prompts", options->num_prompts, "requests in all (four for each at a time)")
-      ->check(whole_number(1, 1 << 20));
-  parser->add_option("--kv-cache-gib", options->kv_cache_gib, "memory for keys and values, at most (4)")
-      ->check(real_number(0.001, 1e6));
-  parser->add_option("--seed", options->seed, "of the prompts (0)")
-      ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
-  parser->add_flag("--json", options->json, "as JSON, with the kernels that served");
-  return {bench, [parser, options] { return run_and_report(*parser, *options); }};
+  CLI::App* parser = app.add_subcommand(
+      "bench", "Measure speed: of layers (nvfp4 bench PROBLEM...), of a model (nvfp4 bench engine DIR)");
+  parser->require_subcommand(0, 1);
+  parser->add_option("PROBLEM", options->problems,
+                     "linear/SCHEME/nOUT/kIN/tTOKENS (w4a16, w4a4, bf16, fp8, w8a8, f16, f32), or "
+                     "moe/SCHEME/ACTIVATION/hHIDDEN/iINTERMEDIATE/eEXPERTS/kCHOSEN/tTOKENS (silu, relu2, gelu_tanh)");
+  parser->add_option("--threads", options->num_threads, "worker threads (one a core)")->check(whole_number(0, 1024));
+  add_instruction_set_option(*parser, options->instruction_set);
+  parser->add_flag("--hot", options->settings.hot, "one copy again and again, not from memory");
+  parser->add_option("--seconds", options->settings.seconds, "of repetitions, for each problem (1)")
+      ->check(real_number(0.001, 3600));
+  parser->add_flag("--json", options->json, "as JSON");
+  parser->add_flag("-q,--quiet", options->quiet, "nothing on stderr but errors");
+  const Command engine = add_bench_engine_command(*parser);
+  return {parser, [options, engine] { return engine.parser->parsed() ? engine.run() : run_and_report(*options); }};
 }
 
 }  // namespace nvfp4::apps

@@ -13,7 +13,7 @@
 
 #include "apps/command.h"
 #include "apps/progress.h"
-#include "base/thread_team.h"
+#include "base/cpu_topology.h"
 #include "checkpoint/health.h"
 #include "nvfp4/checkpoint.h"
 
@@ -140,7 +140,7 @@ int run(const Options& options) {
   const auto began = std::chrono::steady_clock::now();
   Progress progress(options.quiet);
   const std::uint32_t num_threads =
-      options.num_threads > 0 ? options.num_threads : static_cast<std::uint32_t>(available_cores());
+      options.num_threads > 0 ? options.num_threads : static_cast<std::uint32_t>(default_num_workers());
   auto health = checkpoint::check_health(
       *checkpoint, {num_threads, [&](std::uint64_t done, std::uint64_t total) { progress.show(done, total); }});
   progress.clear();

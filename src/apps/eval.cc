@@ -72,6 +72,7 @@ int tell(const Options& options, const RunnableModel& model, const Result<T>& re
     out["activations"] = options.model.activations;
     out["precision"] = options.model.precision;
     out["kernels"] = kernels_json(*model.model);
+    out["cpu"] = cpu_json(model);
     fmt::print("{}\n", out.dump(2));
   } else {
     print(options, *result);
@@ -98,7 +99,7 @@ int run(const Options& options) {
   auto model = load_runnable_model(options.model);
   if (!model) return report(model.error());
   const auto on_start = [&] {
-    if (!options.model.quiet) print_kernels(*model->model, stderr);
+    if (!options.model.quiet) print_kernels(*model, stderr);
   };
   if (!options.text.file.empty()) return run_text(options, *model, on_start);
   const bool show = !options.model.quiet && isatty(STDERR_FILENO) != 0;

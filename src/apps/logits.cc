@@ -68,7 +68,7 @@ Status compute(const Options& options, const RunnableModel& model, std::span<con
     NVFP4_RETURN_IF_ERROR(created);
     hidden_writer.emplace(std::move(created).value());
   }
-  if (!options.model.quiet) print_kernels(*model.model, stderr);
+  if (!options.model.quiet) print_kernels(model, stderr);
   HiddenCollector collector(shape, options.all_layers ? num_tokens : 0);
   for (std::size_t at = 0; at < tokens.size(); at += kStepTokens) {
     collector.begin_step(at);

@@ -1,26 +1,53 @@
 #include "apps/model_arguments.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <limits>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "apps/command.h"
 #include "apps/input.h"
 #include "apps/progress.h"
-#include "base/thread_team.h"
+#include "base/cpu_features.h"
+#include "base/cpu_topology.h"
+#include "base/large_pages.h"
 #include "nvfp4/checkpoint.h"
 
 namespace nvfp4::apps {
 namespace {
 
-models::LoadOptions load_options(const ModelArguments& arguments) {
+std::vector<std::string_view> sets_that_run_here() {
+  std::vector<std::string_view> names;
+  for (const InstructionSet set : kInstructionSets) {
+    if (runs_here(set)) names.push_back(instruction_set_name(set));
+  }
+  return names;
+}
+
+std::string_view about_large_pages() {
+  switch (large_page_mode()) {
+    case LargePageMode::kAlways:
+    case LargePageMode::kMadvise:
+      return "yes";
+    case LargePageMode::kNever:
+      return "no (transparent_hugepage is never): decoding will be slower";
+    case LargePageMode::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
+models::LoadOptions load_options(const ModelArguments& arguments, InstructionSet instruction_set) {
   models::LoadOptions options;
   options.precision = arguments.precision == "f32" ? layers::Precision::kF32 : layers::Precision::kBF16;
   if (arguments.activations == "w4a16") options.activations = prepare::ActivationRequest::kW4A16;
   if (arguments.activations == "w4a4") options.activations = prepare::ActivationRequest::kW4A4;
+  options.instruction_set = instruction_set;
   return options;
 }
 
@@ -57,7 +84,7 @@ Status load_checkpoint(const ModelArguments& arguments, RunnableModel& out) {
   out.kv_type = kv_type(arguments, checkpoint->kv_cache_scheme());
   NVFP4_RETURN_IF_ERROR(load_text_files(*directory, out));
   Progress progress(arguments.quiet);
-  models::LoadOptions options = load_options(arguments);
+  models::LoadOptions options = load_options(arguments, out.instruction_set);
   options.on_progress = [&progress](std::uint64_t done, std::uint64_t total) { progress.show(done, total); };
   auto model = models::load_model(*checkpoint, out.label, options, *out.pool);
   NVFP4_RETURN_IF_ERROR(model);
@@ -72,7 +99,8 @@ Status make_dummy(const ModelArguments& arguments, RunnableModel& out) {
   out.kv_type = kv_type(arguments, "");
   const bool show = !arguments.quiet && isatty(STDERR_FILENO) != 0;
   if (show) fmt::print(stderr, "making random weights for {} ...", printable(out.label));
-  auto model = models::make_random_model(*config, out.label, arguments.dummy_seed, load_options(arguments), *out.pool);
+  const models::LoadOptions options = load_options(arguments, out.instruction_set);
+  auto model = models::make_random_model(*config, out.label, arguments.dummy_seed, options, *out.pool);
   if (show) fmt::print(stderr, "\r\x1b[K");
   NVFP4_RETURN_IF_ERROR(model);
   out.model = std::move(model).value();
@@ -81,6 +109,25 @@ Status make_dummy(const ModelArguments& arguments, RunnableModel& out) {
 }
 
 }  // namespace
+
+void add_instruction_set_option(CLI::App& parser, std::string& name) {
+  std::vector<std::string> sets = {"auto"};
+  for (const InstructionSet set : kInstructionSets) sets.emplace_back(instruction_set_name(set));
+  parser
+      .add_option("--instruction-set", name,
+                  fmt::format("that kernels may use: auto (the fastest here), {}",
+                              fmt::join(sets.begin() + 1, sets.end(), ", ")))
+      ->check(CLI::IsMember(sets));
+}
+
+Result<InstructionSet> choose_instruction_set(const std::string& name) {
+  const auto set = parse_instruction_set(name);
+  if (!set) return best_instruction_set();  // "auto"
+  if (runs_here(*set)) return *set;
+  return Error{ErrorCode::kInvalidArgument, "--instruction-set",
+               fmt::format("{} does not run on this processor; {} can be chosen here", name,
+                           fmt::join(sets_that_run_here(), ", "))};
+}
 
 void add_model_arguments(CLI::App& parser, ModelArguments& arguments) {
   parser.add_option("DIR", arguments.directory, "checkpoint directory, or a Hugging Face id in the local cache");
@@ -96,7 +143,8 @@ void add_model_arguments(CLI::App& parser, ModelArguments& arguments) {
       ->check(CLI::IsMember({"bf16", "f32"}));
   parser.add_option("--kv-cache-dtype", arguments.kv_cache, "auto (the checkpoint's), bf16, fp8 or f32")
       ->check(CLI::IsMember({"auto", "bf16", "fp8", "f32"}));
-  parser.add_option("--threads", arguments.num_threads, "worker threads (all cores)")->check(whole_number(0, 1024));
+  add_instruction_set_option(parser, arguments.instruction_set);
+  parser.add_option("--threads", arguments.num_threads, "worker threads (one a core)")->check(whole_number(0, 1024));
   parser.add_flag("-q,--quiet", arguments.quiet, "nothing on stderr but errors");
 }
 
@@ -107,7 +155,10 @@ Result<RunnableModel> load_runnable_model(const ModelArguments& arguments) {
                  "give a checkpoint directory, or --dummy-weights with --config FILE; see --help"};
   }
   RunnableModel out;
-  out.pool = std::make_unique<WorkerPool>(arguments.num_threads == 0 ? available_cores() : arguments.num_threads);
+  auto instruction_set = choose_instruction_set(arguments.instruction_set);
+  NVFP4_RETURN_IF_ERROR(instruction_set);
+  out.instruction_set = *instruction_set;
+  out.pool = std::make_unique<WorkerPool>(arguments.num_threads == 0 ? default_num_workers() : arguments.num_threads);
   NVFP4_RETURN_IF_ERROR(arguments.dummy_weights ? make_dummy(arguments, out) : load_checkpoint(arguments, out));
   if (out.tokenizer && out.tokenizer->vocab_size() > out.model->shape().vocab_size) {
     return Error{ErrorCode::kContradiction, out.label + "/tokenizer.json",
@@ -127,6 +178,14 @@ Result<Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
 Result<const Tokenizer*> require_tokenizer(const RunnableModel& model) {
   if (model.tokenizer) return &*model.tokenizer;
   return *model.no_tokenizer;
+}
+
+void print_kernels(const RunnableModel& model, std::FILE* out) {
+  const bool is_best = model.instruction_set == best_instruction_set();
+  fmt::print(out, "CPU: {} ({} {} here), {} thread{}, 2 MB pages: {}\n", instruction_set_name(model.instruction_set),
+             is_best ? "best of" : "chosen of", fmt::join(sets_that_run_here(), ", "), model.pool->num_workers(),
+             model.pool->num_workers() == 1 ? "" : "s", about_large_pages());
+  print_kernels(*model.model, out);
 }
 
 void print_kernels(const models::LanguageModel& model, std::FILE* out) {
@@ -156,6 +215,14 @@ nlohmann::json kernels_json(const models::LanguageModel& model) {
                      {"num_bytes", line.num_bytes}});
   }
   return lines;
+}
+
+nlohmann::json cpu_json(const RunnableModel& model) {
+  const LargePageMode pages = large_page_mode();
+  return {{"instruction_set", instruction_set_name(model.instruction_set)},
+          {"instruction_sets_here", sets_that_run_here()},
+          {"threads", model.pool->num_workers()},
+          {"large_pages", pages == LargePageMode::kAlways || pages == LargePageMode::kMadvise}};
 }
 
 }  // namespace nvfp4::apps

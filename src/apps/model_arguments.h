@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "base/cpu_features.h"
 #include "base/worker_pool.h"
 #include "engine/generation_config.h"
 #include "layers/kv_cache.h"
@@ -28,11 +29,16 @@ struct ModelArguments {
   std::string activations = "checkpoint";
   std::string precision = "bf16";
   std::string kv_cache = "auto";
-  std::size_t num_threads = 0;  // 0: all cores
+  std::string instruction_set = "auto";
+  std::size_t num_threads = 0;  // 0: one a core
   bool quiet = false;
 };
 
 void add_model_arguments(CLI::App& parser, ModelArguments& arguments);
+
+// --instruction-set, whose value is "auto" or a set's name; and the set, or an Error when it does not run here.
+void add_instruction_set_option(CLI::App& parser, std::string& name);
+[[nodiscard]] Result<InstructionSet> choose_instruction_set(const std::string& name);
 
 // A model ready to run, with what its folder says about text. Movable; the members outlive engines made of them.
 struct RunnableModel {
@@ -43,6 +49,7 @@ struct RunnableModel {
   std::optional<Error> no_tokenizer;  // why there is none
   engine::GenerationConfig generation;
   layers::KvType kv_type = layers::KvType::kBF16;
+  InstructionSet instruction_set = InstructionSet::kPortable;
 };
 
 // Loads with a progress bar on stderr.
@@ -54,8 +61,10 @@ struct RunnableModel {
 // The tokenizer, or the reason why there is none.
 [[nodiscard]] Result<const Tokenizer*> require_tokenizer(const RunnableModel& model);
 
-// layer kind -> scheme in the file -> kernel -> reason.
-void print_kernels(const models::LanguageModel& model, std::FILE* out);
+// A line about the processor, then layer kind -> scheme in the file -> kernel -> reason.
+void print_kernels(const RunnableModel& model, std::FILE* out);
+void print_kernels(const models::LanguageModel& model, std::FILE* out);  // the table alone
 [[nodiscard]] nlohmann::json kernels_json(const models::LanguageModel& model);
+[[nodiscard]] nlohmann::json cpu_json(const RunnableModel& model);
 
 }  // namespace nvfp4::apps

@@ -17,6 +17,7 @@
 #include "apps/input.h"
 #include "apps/line_editor.h"
 #include "apps/model_arguments.h"
+#include "apps/profile_report.h"
 #include "apps/sampling_arguments.h"
 #include "engine/engine.h"
 
@@ -34,6 +35,7 @@ struct Options {
   std::string prompt_format{kPlaceholder};
   double kv_cache_gib = 1.0;
   bool json = false;
+  bool profile = false;
 };
 
 struct Prompt {
@@ -60,7 +62,7 @@ class Session {
 
   // Once, before the first answer.
   void introduce() {
-    if (!std::exchange(introduced_, true) && !options_.model.quiet) print_kernels(*model_.model, stderr);
+    if (!std::exchange(introduced_, true) && !options_.model.quiet) print_kernels(model_, stderr);
   }
 
   // Prints the answer as it comes. Returns the exit code; an Error stands for a prompt that cannot be answered.
@@ -93,6 +95,7 @@ class Session {
     json["model"] = model_.label;
     json["architecture"] = model_.model->shape().architecture;
     json["kernels"] = kernels_json(*model_.model);
+    json["cpu"] = cpu_json(model_);
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
 
@@ -138,11 +141,12 @@ Result<Prompt> read_prompt(const Options& options) {
   return prompt;
 }
 
-Result<engine::Engine> make_engine(const Options& options, const RunnableModel& model) {
+Result<engine::Engine> make_engine(const Options& options, const RunnableModel& model, layers::Profile& profile) {
   engine::EngineOptions engine_options;
   engine_options.kv_type = model.kv_type;
   engine_options.kv_bytes = static_cast<std::uint64_t>(options.kv_cache_gib * 0x1p30);
   engine_options.max_sequences = 1;
+  if (options.profile) engine_options.profile = &profile;
   return engine::Engine::create(*model.model, engine_options, *model.pool);
 }
 
@@ -171,10 +175,13 @@ Result<int> run(const Options& options) {
   }
   auto request = make_request(options.sampling, model->generation);
   NVFP4_RETURN_IF_ERROR(request);
-  auto engine = make_engine(options, *model);
+  layers::Profile profile;
+  auto engine = make_engine(options, *model, profile);
   NVFP4_RETURN_IF_ERROR(engine);
   Session session(options, *model, *engine, std::move(request).value());
-  return talks ? interactive(session, options.model.quiet) : session.run(prompt);
+  auto code = talks ? interactive(session, options.model.quiet) : session.run(prompt);
+  if (options.profile) print_profile(profile, stderr);
+  return code;
 }
 
 int run_and_report(const Options& options) {
@@ -199,6 +206,7 @@ Command add_run_command(CLI::App& app) {
   parser->add_option("--kv-cache-gib", options->kv_cache_gib, "memory for keys and values, at most (1)")
       ->check(real_number(0.001, 1e6));
   parser->add_flag("--json", options->json, "text, token ids, timings and kernels as JSON");
+  parser->add_flag("--profile", options->profile, "where the time of steps went, on stderr at the end");
   return {parser, [options] { return run_and_report(*options); }};
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
+#include <string>
 
 namespace nvfp4 {
 namespace {
@@ -32,6 +34,20 @@ void* map_large_pages(std::size_t num_bytes) noexcept {
 }
 
 void unmap_large_pages(void* memory, std::size_t num_bytes) noexcept { ::munmap(memory, whole_pages(num_bytes)); }
+
+LargePageMode parse_large_page_mode(std::string_view text) {
+  if (text.find("[always]") != std::string_view::npos) return LargePageMode::kAlways;
+  if (text.find("[madvise]") != std::string_view::npos) return LargePageMode::kMadvise;
+  if (text.find("[never]") != std::string_view::npos) return LargePageMode::kNever;
+  return LargePageMode::kUnknown;
+}
+
+LargePageMode large_page_mode() {
+  std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string text;
+  std::getline(file, text);
+  return parse_large_page_mode(text);
+}
 
 std::shared_ptr<char> LargePagePool::allocate(std::size_t num_bytes) {
   const std::size_t wanted = (num_bytes + 63) / 64 * 64;

@@ -4,8 +4,10 @@
 
 #include <cassert>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -16,6 +18,12 @@ inline constexpr std::size_t kLargePageBytes = 2 << 20;
 // Zeroed memory at a multiple of 2 MB, a whole number of 2 MB long; null when there is none.
 [[nodiscard]] void* map_large_pages(std::size_t num_bytes) noexcept;
 void unmap_large_pages(void* memory, std::size_t num_bytes) noexcept;
+
+// Whom the system gives 2 MB pages: everybody, those who ask as map_large_pages does, nobody.
+enum class LargePageMode : std::uint8_t { kUnknown, kAlways, kMadvise, kNever };
+[[nodiscard]] LargePageMode large_page_mode();
+// Of the text of transparent_hugepage/enabled: "always [madvise] never".
+[[nodiscard]] LargePageMode parse_large_page_mode(std::string_view text);
 
 // For std::vector: large pages from 1 MB on, the ordinary heap below.
 template <class T>

@@ -25,6 +25,14 @@ TEST(LargePages, RefuseWhatDoesNotFit) {
   EXPECT_EQ(LargePagePool().allocate(std::numeric_limits<std::size_t>::max()), nullptr);
 }
 
+TEST(LargePageMode, IsTheWordInBrackets) {
+  EXPECT_EQ(parse_large_page_mode("[always] madvise never\n"), LargePageMode::kAlways);
+  EXPECT_EQ(parse_large_page_mode("always [madvise] never"), LargePageMode::kMadvise);
+  EXPECT_EQ(parse_large_page_mode("always madvise [never]"), LargePageMode::kNever);
+  EXPECT_EQ(parse_large_page_mode("always madvise never"), LargePageMode::kUnknown);
+  EXPECT_EQ(parse_large_page_mode(""), LargePageMode::kUnknown);
+}
+
 TEST(LargeVector, GrowsAcrossTheLimit) {
   LargeVector<std::uint64_t> values;
   for (std::uint64_t i = 0; i < (1U << 19U); ++i) values.push_back(i);

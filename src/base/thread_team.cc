@@ -1,20 +1,11 @@
 #include "base/thread_team.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <system_error>
 #include <utility>
 
 namespace nvfp4 {
-
-std::size_t available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof(set), &set) == 0) return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
-  return std::max(1U, std::thread::hardware_concurrency());  // more cores than the set holds
-}
 
 ThreadTeam::ThreadTeam(std::size_t num_threads, std::function<void()> work) : work_(std::move(work)) {
   try {

@@ -8,9 +8,6 @@
 
 namespace nvfp4 {
 
-// Cores that this process may run on.
-[[nodiscard]] std::size_t available_cores();
-
 class ThreadTeam {
  public:
   // Starts num_threads - 1 threads that call `work`, or as few as can be had: `work` must be able to do all of it

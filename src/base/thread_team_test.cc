@@ -30,7 +30,5 @@ TEST(ThreadTeam, WaitsForItsThreads) {
   EXPECT_LE(calls, 4);
 }
 
-TEST(AvailableCores, AreAtLeastOne) { EXPECT_GE(available_cores(), 1U); }
-
 }  // namespace
 }  // namespace nvfp4

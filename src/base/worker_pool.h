@@ -2,17 +2,22 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
+#include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
 namespace nvfp4 {
 
-// One caller at a time. Pieces are handed out dynamically, so a piece must not depend on which worker does it.
+// One caller at a time. Worker w begins with the w-th of equal ranges of the pieces, so that the same worker touches
+// the same memory at load and in every step, and then takes pieces from the others' ends: a piece must not depend on
+// which worker does it.
+//
+// The threads keep to cores of their own, ordered by the memory nearest to them (base/cpu_topology.h). The caller is
+// worker 0 and is not tied to any: it belongs to the program around us.
 class WorkerPool {
  public:
   // num_workers counts the calling thread; 0 and 1 mean that it works alone. Starts as few threads as can be had.
@@ -48,24 +53,32 @@ class WorkerPool {
 
  private:
   using Piece = void (*)(void* context, std::size_t piece_idx, std::size_t worker_idx);
+  static constexpr std::size_t kLineBytes = 128;  // processors fetch cache lines in pairs
+
+  // The pieces of one worker that nobody took yet: begin | end << 32. Whoever takes one of them finds beside them the
+  // call that they belong to, which lasts until the piece is done. A helper that wakes late finds no pieces or those of
+  // a later call, so that nobody has to wait for it.
+  struct alignas(kLineBytes) Share {
+    std::atomic<std::uint64_t> pieces{0};
+    Piece piece = nullptr;
+    void* context = nullptr;
+  };
 
   void run_pieces(std::size_t num_pieces, Piece piece, void* context);
-  void work(std::uint64_t generation, std::size_t worker_idx);
+  void work(std::size_t worker_idx);
+  bool steal(std::size_t worker_idx);
+  void wake_some();
   void wait_for_work(std::size_t worker_idx);
 
+  std::size_t num_shares_;
+  std::unique_ptr<Share[]> shares_;  // one a worker
+  std::chrono::nanoseconds spin_time_{};
   std::vector<std::jthread> threads_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  alignas(kLineBytes) std::atomic<std::uint32_t> call_{0};  // counts calls; helpers wait for it to change
   std::atomic<bool> stop_{false};
   std::atomic<std::uint32_t> num_sleeping_{0};
-  // Number of the call of run_pieces << 32 | pieces that nobody took yet. A helper that wakes late finds another call
-  // or no pieces, so that nobody has to wait for it.
-  std::atomic<std::uint64_t> state_{0};
-  std::atomic<std::size_t> num_done_{0};
-  // Of the call; read only after a piece of it was taken.
-  std::size_t num_pieces_ = 0;
-  Piece piece_ = nullptr;
-  void* context_ = nullptr;
+  std::atomic<int> num_to_wake_{0};                           // for the call, not counting those woken
+  alignas(kLineBytes) std::atomic<std::size_t> num_done_{0};  // pieces of the call
 };
 
 }  // namespace nvfp4

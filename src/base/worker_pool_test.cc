@@ -2,10 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <memory>
+#include <random>
+#include <thread>
 #include <vector>
+
+#include "base/cpu_topology.h"
 
 namespace nvfp4 {
 namespace {
@@ -89,6 +95,60 @@ TEST_P(WorkerPoolSizes, ManyPoolsBeginAndEnd) {
   }
 }
 
+// Regions as steps of a model make them: few pieces or many, at once or after a pause in which helpers fall asleep, and
+// helpers that are late for one find the next.
+TEST_P(WorkerPoolSizes, RegionsOfAllKindsInAnyOrder) {
+  std::mt19937 random(3);
+  WorkerPool pool(GetParam());
+  std::vector<std::uint64_t> written(300, 0);
+  for (std::uint64_t round = 1; round <= 3000; ++round) {
+    const std::size_t num_pieces = random() % 4 == 0 ? random() % written.size() : random() % 6;
+    pool.run(num_pieces, [&, round](std::size_t piece_idx, std::size_t) { written[piece_idx] = round; });
+    for (std::size_t i = 0; i < num_pieces; ++i) ASSERT_EQ(written[i], round) << "piece " << i << " of " << num_pieces;
+    if (random() % 100 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
+  }
+}
+
+TEST_P(WorkerPoolSizes, EndsAtAnyMoment) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 50; ++round) {
+    WorkerPool pool(GetParam());
+    std::atomic<int> runs{0};
+    const int num_regions = static_cast<int>(random() % 4);
+    for (int i = 0; i < num_regions; ++i) pool.run(3, [&](std::size_t, std::size_t) { ++runs; });
+    EXPECT_EQ(runs, 3 * num_regions);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 100);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  }
+}
+
+// No piece ends before all have begun, so that nobody has time for another's.
+TEST_P(WorkerPoolSizes, AWorkerBeginsWithItsOwnRange) {
+  WorkerPool pool(GetParam());
+  std::atomic<std::size_t> num_begun{0};
+  std::vector<std::size_t> workers(pool.num_workers());
+  pool.run(workers.size(), [&](std::size_t piece_idx, std::size_t worker_idx) {
+    workers[piece_idx] = worker_idx;
+    ++num_begun;
+    while (num_begun != workers.size()) std::this_thread::yield();
+  });
+  for (std::size_t i = 0; i < workers.size(); ++i) EXPECT_EQ(workers[i], i);
+}
+
+TEST_P(WorkerPoolSizes, TheCallerMayRunWhereItMightBefore) {
+  const std::vector<unsigned> before = affinity();
+  const auto places = place_workers(allowed_cpus(), GetParam());
+  WorkerPool pool(GetParam());
+  pool.run(64, [&](std::size_t, std::size_t worker_idx) {
+    const std::vector<unsigned> ids = affinity();
+    const bool is_free = worker_idx == 0 || places.empty();
+    EXPECT_TRUE(std::is_permutation(ids.begin(), ids.end(), is_free ? before.begin() : places[worker_idx].begin(),
+                                    is_free ? before.end() : places[worker_idx].end()));
+  });
+  EXPECT_EQ(affinity(), before);
+}
+
 // Up to more workers than any machine that runs the tests has cores to spare.
 INSTANTIATE_TEST_SUITE_P(Workers, WorkerPoolSizes, testing::Values(1, 2, 3, 4, 5, 6, 7, 8, 33));
 
@@ -103,6 +163,25 @@ TEST(WorkerPool, ZeroWorkersMeansTheCallerAlone) {
     EXPECT_EQ(std::this_thread::get_id(), caller);
   });
   EXPECT_EQ(next, 10U);
+}
+
+// The piece that begins first ends last: the other worker does all the rest, the first one's range included.
+TEST(WorkerPool, WhoHasNothingLeftTakesFromTheOthers) {
+  WorkerPool pool(2);
+  constexpr std::size_t kPieces = 10;
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<bool> has_begun{false};
+    std::atomic<std::size_t> num_done{0};
+    std::array<std::size_t, 2> num_pieces{};
+    pool.run(kPieces, [&](std::size_t, std::size_t worker_idx) {
+      const bool is_first = !has_begun.exchange(true);
+      while (is_first && num_done != kPieces - 1) std::this_thread::yield();
+      ++num_pieces[worker_idx];
+      ++num_done;
+    });
+    EXPECT_EQ(std::min(num_pieces[0], num_pieces[1]), 1U);
+    EXPECT_EQ(std::max(num_pieces[0], num_pieces[1]), kPieces - 1);
+  }
 }
 
 // Two pools are independent: a piece of one may run the other.

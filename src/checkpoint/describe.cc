@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/cpu_topology.h"
 #include "base/thread_team.h"
 #include "checkpoint/activation_policy.h"
 #include "checkpoint/scale_values.h"
@@ -44,7 +45,7 @@ class Describer {
 
   // Small checkpoints are described before a thread has started.
   [[nodiscard]] std::size_t num_threads() const {
-    return files_.tensors().size() < 8192 ? 1 : std::min<std::size_t>(available_cores(), 8);
+    return files_.tensors().size() < 8192 ? 1 : std::min<std::size_t>(default_num_workers(), 8);
   }
 
   // By several threads: two weights whose names differ in "_packed" only share companions.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/cpu_topology.h"
 #include "base/thread_team.h"
 
 namespace nvfp4::checkpoint {
@@ -45,7 +46,7 @@ class HeaderReaders {
         files_.push_back({{name, nullptr, {}}, std::move(file).error()});
       }
     }
-    team_.emplace(std::min({files_.size() + 1, available_cores(), kMaxThreads}), [this] { work(); });
+    team_.emplace(std::min({files_.size() + 1, default_num_workers(), kMaxThreads}), [this] { work(); });
   }
 
   // In the order of the names.

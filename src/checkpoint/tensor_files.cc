@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/checked_math.h"
+#include "base/cpu_topology.h"
 #include "base/file.h"
 #include "base/large_pages.h"
 #include "base/mapped_file.h"
@@ -93,7 +94,7 @@ Status TensorFiles::State::collect_tensors() {
                  fmt::format("has {} tensors, more than this reader can number", begin.back())};
   }
   std::optional<Twins> twins;
-  const std::size_t num_threads = begin.back() < 8192 ? 1 : std::min<std::size_t>(available_cores(), 2);
+  const std::size_t num_threads = begin.back() < 8192 ? 1 : std::min<std::size_t>(default_num_workers(), 2);
   parallel_ranges(2, num_threads, [&](std::size_t first, std::size_t last) {
     for (std::size_t job = first; job < last; ++job) {
       if (job == 0) {

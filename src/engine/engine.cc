@@ -52,6 +52,7 @@ Engine::Engine(const models::LanguageModel& model, const EngineOptions& options,
     : model_(&model),
       pool_(&pool),
       seed_(options.seed),
+      profile_(options.profile),
       cache_(std::move(cache)),
       max_tokens_(std::min(model.shape().max_positions, cache_.num_blocks() * kBlockTokens)),
       scheduler_(cache_.num_blocks(), options.max_batch_tokens, options.max_sequences) {
@@ -123,9 +124,11 @@ Result<SequenceId> Engine::add(Request request) {
 Result<std::span<const TokenEvent>> Engine::step() {
   const std::span<const ScheduledSlice> slices = scheduler_.schedule();
   build_batch(slices);
+  begin_profile();
   forward();
   sample();
   commit(slices);
+  if (profile_ != nullptr) profile_->end_step();
   return std::span<const TokenEvent>(events_);
 }
 
@@ -146,13 +149,21 @@ void Engine::build_batch(std::span<const ScheduledSlice> slices) {
   }
 }
 
+void Engine::begin_profile() {
+  if (profile_ == nullptr || tokens_.empty()) return;
+  const bool decodes = tokens_.size() == slices_.size();
+  profile_->begin_step(decodes ? layers::Profile::StepKind::kDecode : layers::Profile::StepKind::kPrefill,
+                       tokens_.size());
+}
+
 void Engine::forward() {
   if (tokens_.empty()) return;
   const auto logits = std::span(logits_).first(logit_rows_.size() * model_->shape().vocab_size);
-  model_->forward({tokens_, slices_, logit_rows_}, cache_, workspace_, *pool_, logits);
+  model_->forward({tokens_, slices_, logit_rows_, profile_}, cache_, workspace_, *pool_, logits);
 }
 
 void Engine::sample() {
+  const layers::ProfileSpan span(profile_, layers::Stage::kSampling);
   const std::size_t vocab_size = model_->shape().vocab_size;
   pool_->run(sampled_.size(), [&](std::size_t row_idx, std::size_t worker_idx) {
     const Sequence& sequence = *sampled_[row_idx];

@@ -15,6 +15,7 @@
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "layers/kv_cache.h"
+#include "layers/profile.h"
 #include "layers/sampler.h"
 #include "layers/step_batch.h"
 #include "models/model.h"
@@ -30,6 +31,7 @@ struct EngineOptions {
   std::uint32_t max_batch_tokens = 512;  // of a step: longer prompts are computed in pieces
   std::uint32_t max_sequences = 64;      // that run at a time; any number can wait
   std::uint64_t seed = 0;                // of sequences that bring none
+  layers::Profile* profile = nullptr;    // where the time of steps is counted; null: nowhere
 };
 
 // A new token of a sequence, or its end with an error. Valid until the engine's next step.
@@ -73,6 +75,7 @@ class Engine {
 
   Engine(const models::LanguageModel& model, const EngineOptions& options, WorkerPool& pool, layers::KvCache cache);
   [[nodiscard]] Status check(const Request& request) const;
+  void begin_profile();
   [[nodiscard]] std::uint64_t default_seed(SequenceId id) const;
   void build_batch(std::span<const ScheduledSlice> slices);
   void forward();
@@ -84,6 +87,7 @@ class Engine {
   const models::LanguageModel* model_;
   WorkerPool* pool_;
   std::uint64_t seed_;
+  layers::Profile* profile_;
   layers::KvCache cache_;
   Workspace workspace_;
   std::uint32_t max_tokens_;

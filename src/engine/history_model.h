@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/sequence.h"
+#include "kernels/catalogue/row_catalogue.h"
 #include "models/model.h"
 
 namespace nvfp4::engine {
@@ -117,7 +118,8 @@ class HistoryModel final : public models::LanguageModel {
                                      static_cast<float>(position)};
     constexpr std::uint32_t kSlots = layers::KvCache::kBlockTokens;
     for (const std::uint32_t layer_idx : {0U, 1U}) {
-      cache.write(layer_idx, slice.blocks[position / kSlots], position % kSlots, entry.data(), entry.data());
+      cache.write(layer_idx, slice.blocks[position / kSlots], position % kSlots, entry.data(), entry.data(),
+                  kernels::row_kernels(best_instruction_set()));
     }
   }
 

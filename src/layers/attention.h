@@ -38,9 +38,9 @@ class Attention {
         q_norm_(std::move(q_norm)),
         k_norm_(std::move(k_norm)) {}
 
-  // x, y [num_tokens, hidden].
-  void run(std::span<const float> x, const StepBatch& batch, const Rope& rope, std::uint32_t layer_idx, KvCache& cache,
-           std::span<float> y, const Context& context) const;
+  // x, y [num_tokens, hidden]; angles as Rope gives them for the batch.
+  void run(std::span<const float> x, const StepBatch& batch, std::span<const float> angles, std::uint32_t layer_idx,
+           KvCache& cache, std::span<float> y, const Context& context) const;
   [[nodiscard]] std::size_t workspace_bytes(std::uint32_t num_tokens, std::size_t num_workers) const;
 
   template <class Visit>
@@ -49,10 +49,19 @@ class Attention {
   }
 
  private:
-  void place(const StepBatch& batch, const Rope& rope, std::uint32_t layer_idx, std::span<float> q, std::span<float> k,
-             std::span<const float> v, KvCache& cache, const Context& context) const;
+  void place(const StepBatch& batch, std::span<const float> angles, std::uint32_t layer_idx, std::span<float> q,
+             std::span<float> k, std::span<const float> v, KvCache& cache, const Context& context) const;
   void attend(const StepBatch& batch, std::uint32_t layer_idx, const KvCache& cache, std::span<const float> q,
               std::span<float> out, const Context& context) const;
+  // One tile of one key-value head by one worker; all chunks of all heads of a tile by all workers.
+  void attend_alone(const kernels::AttentionTile& tile, std::span<float> memory, const Context& context) const;
+  template <class TileOf>
+  void attend_together(TileOf tile_of, const Context& context) const;
+  [[nodiscard]] std::uint32_t group() const { return shape_.num_heads / shape_.num_kv_heads; }
+  [[nodiscard]] std::uint32_t tile_tokens() const;
+  [[nodiscard]] std::size_t part_floats() const;
+  [[nodiscard]] std::size_t scratch_floats() const;
+  [[nodiscard]] std::uint32_t chunks_at_once(std::size_t num_workers) const;
 
   AttentionShape shape_;
   Linear q_, k_, v_, o_;

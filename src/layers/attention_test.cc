@@ -79,7 +79,10 @@ class Session {
     std::vector<float> y(x.size());
     const std::size_t num_bytes = attention_.workspace_bytes(num_tokens, num_workers_);
     const OwnContext context(precision_, num_workers_, num_bytes);
-    attention_.run(x, {tokens, {&slice, 1}, {}}, rope_, 1, cache_, y, context);
+    const StepBatch batch{tokens, {&slice, 1}, {}};
+    std::vector<float> angles(std::size_t{num_tokens} * heads_.head_dim);
+    rope_.angles(batch, angles, context);
+    attention_.run(x, batch, angles, 1, cache_, y, context);
     EXPECT_LE(context.peak_bytes(), num_bytes);
     position_ += num_tokens;
     return y;

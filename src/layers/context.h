@@ -9,8 +9,11 @@
 #include "base/worker_pool.h"
 #include "base/workspace.h"
 #include "formats/bf16.h"
+#include "kernels/catalogue/row_catalogue.h"
 
 namespace nvfp4::layers {
+
+class Profile;
 
 // Values are held as float32 everywhere. kBF16 rounds them where a BF16 model would store them: after each norm, linear
 // layer, rotation, attention, activation function and residual sum.
@@ -23,11 +26,15 @@ struct Context {
   Workspace& workspace;
   WorkerPool& pool;
   Precision precision = Precision::kBF16;
+  const kernels::RowKernels& rows = kernels::row_kernels(best_instruction_set());
+  Profile* profile = nullptr;  // layers/profile.h; null: nobody asked
 
+  [[nodiscard]] kernels::Rounding rounding() const {
+    return precision == Precision::kBF16 ? kernels::Rounding::kBF16 : kernels::Rounding::kNone;
+  }
   [[nodiscard]] float round(float value) const { return precision == Precision::kBF16 ? round_to_bf16(value) : value; }
   void round(std::span<float> values) const {
-    if (precision == Precision::kF32) return;
-    for (float& value : values) value = round_to_bf16(value);
+    if (precision == Precision::kBF16) rows.round_to_bf16(values.data(), values.size());
   }
 };
 

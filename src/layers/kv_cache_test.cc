@@ -9,6 +9,7 @@
 
 #include "formats/bf16.h"
 #include "formats/e4m3.h"
+#include "kernels/catalogue/row_catalogue.h"
 #include "support/random_linear.h"
 
 namespace nvfp4::layers {
@@ -21,6 +22,7 @@ constexpr std::uint32_t kHeads = 2;
 constexpr std::uint32_t kDim = 5;  // no power of two
 constexpr std::uint32_t kBlocks = 4;
 constexpr std::uint32_t kSlots = KvCache::kBlockTokens;
+const kernels::RowKernels& kRows = kernels::row_kernels(best_instruction_set());
 
 KvShape shape_with_scales() { return {kLayers, kHeads, kDim, {0.5F, 0.013F, 2.0F}, {0.25F, 0.7F, 1.0F}}; }
 
@@ -59,7 +61,7 @@ TEST_P(KvCacheTypes, EveryLayerBlockSlotAndHeadIsAPlaceOfItsOwn) {
     for (std::uint32_t block = kBlocks; block-- > 0;) {
       for (std::uint32_t layer = 0; layer < kLayers; ++layer) {
         const std::size_t at = token(layer, block, slot);
-        cache->write(layer, block, slot, keys.data() + at, values.data() + at);
+        cache->write(layer, block, slot, keys.data() + at, values.data() + at, kRows);
       }
     }
   }
@@ -84,10 +86,10 @@ TEST_P(KvCacheTypes, ReadsOnlyTheSlotsAskedForAndOverwritesOnlyOne) {
   ASSERT_TRUE(cache.ok());
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
     const std::vector<float> token(kDim, static_cast<float>(slot + 1));
-    cache->write(0, 0, slot, token.data(), token.data());
+    cache->write(0, 0, slot, token.data(), token.data(), kRows);
   }
   const std::vector<float> hundred(kDim, 104.0F);  // a number of every type
-  cache->write(0, 0, 6, hundred.data(), hundred.data());
+  cache->write(0, 0, 6, hundred.data(), hundred.data(), kRows);
   std::vector<float> k(kSlots * kDim, -1.0F);
   cache->read_keys(0, 0, 0, 8, k.data());
   for (std::uint32_t i = 0; i < kSlots * kDim; ++i) {
@@ -99,7 +101,7 @@ TEST_P(KvCacheTypes, NaNStaysNaN) {
   auto cache = KvCache::create({1, 1, 1, {}, {}}, GetParam(), 1);
   ASSERT_TRUE(cache.ok());
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  cache->write(0, 0, 0, &nan, &nan);
+  cache->write(0, 0, 0, &nan, &nan, kRows);
   float read = 0;
   cache->read_keys(0, 0, 0, 1, &read);
   EXPECT_TRUE(std::isnan(read));
@@ -112,7 +114,7 @@ TEST(KvCache, Fp8SaturatesAtItsScaleTimes448) {
   auto cache = KvCache::create({1, 1, 4, {0.5F}, {2.0F}}, KvType::kFp8, 1);
   ASSERT_TRUE(cache.ok());
   const std::vector<float> token = {1e6F, -1e6F, std::numeric_limits<float>::infinity(), 1e-9F};
-  cache->write(0, 0, 0, token.data(), token.data());
+  cache->write(0, 0, 0, token.data(), token.data(), kRows);
   std::vector<float> k(4), v(4);
   cache->read_keys(0, 0, 0, 1, k.data());
   cache->read_values(0, 0, 0, 1, v.data());
@@ -124,7 +126,7 @@ TEST(KvCache, WithoutScalesFp8KeepsItsOwnNumbers) {
   auto cache = KvCache::create({1, 1, 4, {}, {}}, KvType::kFp8, 1);
   ASSERT_TRUE(cache.ok());
   const std::vector<float> token = {1.0F, -0.8125F, 448.0F, 0x1p-9F};
-  cache->write(0, 0, 3, token.data(), token.data());
+  cache->write(0, 0, 3, token.data(), token.data(), kRows);
   std::vector<float> k(16);
   cache->read_values(0, 0, 0, 4, k.data());
   EXPECT_EQ(std::vector<float>(k.begin() + 12, k.end()), token);

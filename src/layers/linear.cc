@@ -1,5 +1,6 @@
 #include "layers/linear.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "prepare/relayout.h"
@@ -7,6 +8,7 @@
 namespace nvfp4::layers {
 
 Result<Linear> Linear::create(prepare::PreparedWeight weight, InstructionSet instruction_set, WorkerPool& pool) {
+  weight.look_at_scales();
   auto choice = kernels::choose_linear(weight.problem(), instruction_set, weight.name);
   NVFP4_RETURN_IF_ERROR(choice);
   NVFP4_RETURN_IF_ERROR(prepare::relayout(weight, choice->kernel->layout, pool));
@@ -19,6 +21,43 @@ void Linear::run(std::span<const float> x, std::uint32_t num_rows, std::span<flo
   const bool round_to_bf16 = context.precision == Precision::kBF16;
   const kernels::LinearArgs args{x.data(), y.data(), num_rows, expert_offsets, round_to_bf16};
   choice_.kernel->run(weight_.view(), weight_.activation, args, context.workspace, context.pool);
+}
+
+// One kernel does both when they have it in common.
+bool Linear::run_together(const Linear& gate, const Linear& up) {
+  return gate.choice_.kernel == up.choice_.kernel && gate.choice_.kernel->run_gated != nullptr &&
+         gate.weight_.activation == up.weight_.activation;
+}
+
+void Linear::run_gated(const Linear& gate, const Linear& up, kernels::GateFunction function, std::span<const float> x,
+                       std::uint32_t num_rows, std::span<float> y, const Context& context,
+                       std::span<const std::uint32_t> expert_offsets) {
+  assert(y.size() == num_rows * gate.out_features() && gate.out_features() == up.out_features());
+  if (run_together(gate, up)) {
+    const bool round_to_bf16 = context.precision == Precision::kBF16;
+    const kernels::LinearArgs args{x.data(), y.data(), num_rows, expert_offsets, round_to_bf16};
+    gate.choice_.kernel->run_gated({gate.weight_.view(), up.weight_.view(), function, context.rows},
+                                   gate.weight_.activation, args, context.workspace, context.pool);
+    return;
+  }
+  const Workspace::Mark mark(context.workspace);
+  const std::span<float> up_values = context.workspace.take<float>(y.size());
+  gate.run(x, num_rows, y, context, expert_offsets);
+  up.run(x, num_rows, up_values, context, expert_offsets);
+  constexpr std::size_t kGrain = 4096;
+  context.pool.run_ranges(y.size(), kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
+    context.rows.gated(function, y.data() + begin, up_values.data() + begin, y.data() + begin, end - begin,
+                       context.rounding());
+  });
+}
+
+std::size_t Linear::gated_workspace_bytes(const Linear& gate, const Linear& up, std::uint32_t num_rows,
+                                          std::size_t num_workers) {
+  if (run_together(gate, up)) {
+    return gate.choice_.kernel->gated_workspace_bytes(gate.weight_.problem(), num_rows, num_workers);
+  }
+  return Workspace::bytes_for<float>(num_rows * up.out_features()) +
+         std::max(gate.workspace_bytes(num_rows, num_workers), up.workspace_bytes(num_rows, num_workers));
 }
 
 std::size_t Linear::workspace_bytes(std::uint32_t num_rows, std::size_t num_workers) const {

@@ -24,6 +24,13 @@ class Linear {
            std::span<const std::uint32_t> expert_offsets = {}) const;
   [[nodiscard]] std::size_t workspace_bytes(std::uint32_t num_rows, std::size_t num_workers) const;
 
+  // y [num_rows, out] = f(gate(x)) * up(x), rounded as three layers would (kernels/contract/linear.h: GatedPair).
+  static void run_gated(const Linear& gate, const Linear& up, kernels::GateFunction function, std::span<const float> x,
+                        std::uint32_t num_rows, std::span<float> y, const Context& context,
+                        std::span<const std::uint32_t> expert_offsets = {});
+  [[nodiscard]] static std::size_t gated_workspace_bytes(const Linear& gate, const Linear& up, std::uint32_t num_rows,
+                                                         std::size_t num_workers);
+
   [[nodiscard]] const prepare::PreparedWeight& weight() const { return weight_; }
   [[nodiscard]] const kernels::LinearChoice& choice() const { return choice_; }
   [[nodiscard]] std::uint64_t out_features() const { return weight_.out_features; }
@@ -32,6 +39,7 @@ class Linear {
  private:
   Linear(prepare::PreparedWeight weight, kernels::LinearChoice choice)
       : weight_(std::move(weight)), choice_(std::move(choice)) {}
+  [[nodiscard]] static bool run_together(const Linear& gate, const Linear& up);
 
   prepare::PreparedWeight weight_;
   kernels::LinearChoice choice_;

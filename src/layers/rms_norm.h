@@ -1,7 +1,7 @@
 // Root-mean-square norm: y = round(x / sqrt(mean(x^2) + eps)) * weight, statistics in float32.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -16,9 +16,9 @@ class RmsNorm {
 
   [[nodiscard]] std::size_t size() const { return weight_.size(); }
 
-  // One row, x and y [size()]; may work in place.
-  void apply(const float* x, float* y, const Context& context) const;
-  // x, y [num_rows, size()].
+  // x, y [num_rows, size()]; may work in place. On the calling thread.
+  void apply(const float* x, float* y, std::size_t num_rows, const Context& context) const;
+  // The same on all workers.
   void run(std::span<const float> x, std::span<float> y, const Context& context) const;
 
  private:

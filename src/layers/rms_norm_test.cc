@@ -35,7 +35,7 @@ TEST(RmsNorm, AgreesWithFloat64) {
       for (const Precision precision : {Precision::kF32, Precision::kBF16}) {
         const double bound = precision == Precision::kF32 ? 6 * 0x1p-24 : 2.01 * 0x1p-8;
         std::vector<float> y(size);
-        norm.apply(x.data(), y.data(), OwnContext(precision));
+        norm.apply(x.data(), y.data(), 1, OwnContext(precision));
         for (std::size_t i = 0; i < size; ++i) {
           EXPECT_LE(std::fabs(y[i] - expected[i]), 1.001 * bound * std::fabs(expected[i])) << size << ", " << magnitude;
           if (precision == Precision::kF32) continue;
@@ -51,7 +51,7 @@ TEST(RmsNorm, RoundsBeforeAndAfterTheWeight) {
   const RmsNorm norm({3.0F, 3.0F}, 0.0F);
   const std::vector<float> x = {1.0F + 0x1p-8F + 0x1p-12F, -1.0F};
   std::vector<float> y(2);
-  norm.apply(x.data(), y.data(), OwnContext(Precision::kBF16));
+  norm.apply(x.data(), y.data(), 1, OwnContext(Precision::kBF16));
   const float scale = 1 / std::sqrt((x[0] * x[0] + 1) / 2);
   EXPECT_EQ(y[0], round_to_bf16(round_to_bf16(x[0] * scale) * 3.0F));
   EXPECT_EQ(y[1], round_to_bf16(round_to_bf16(-scale) * 3.0F));
@@ -60,9 +60,9 @@ TEST(RmsNorm, RoundsBeforeAndAfterTheWeight) {
 TEST(RmsNorm, ZerosStayZeroAndNaNStaysNaN) {
   const RmsNorm norm({1.0F, 2.0F, 3.0F}, 1e-6F);
   std::vector<float> y(3);
-  norm.apply(std::vector<float>(3, 0.0F).data(), y.data(), OwnContext(Precision::kBF16));
+  norm.apply(std::vector<float>(3, 0.0F).data(), y.data(), 1, OwnContext(Precision::kBF16));
   EXPECT_EQ(y, std::vector<float>(3, 0.0F));
-  norm.apply(std::vector<float>{1.0F, NAN, 1.0F}.data(), y.data(), OwnContext(Precision::kBF16));
+  norm.apply(std::vector<float>{1.0F, NAN, 1.0F}.data(), y.data(), 1, OwnContext(Precision::kBF16));
   for (const float value : y) EXPECT_TRUE(std::isnan(value));
 }
 
@@ -74,7 +74,7 @@ TEST(RmsNorm, RowsAreIndependentAndInPlaceIsTheSame) {
   norm.run(x, y, OwnContext(Precision::kF32, 3));
   std::vector<float> row(48);
   for (std::size_t t = 0; t < 11; ++t) {
-    norm.apply(x.data() + t * 48, row.data(), OwnContext(Precision::kF32));
+    norm.apply(x.data() + t * 48, row.data(), 1, OwnContext(Precision::kF32));
     EXPECT_TRUE(std::equal(row.begin(), row.end(), y.begin() + static_cast<std::ptrdiff_t>(t * 48)));
   }
   norm.run(x, x, OwnContext(Precision::kF32, 1));

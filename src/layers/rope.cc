@@ -6,6 +6,8 @@
 namespace nvfp4::layers {
 namespace {
 
+constexpr std::size_t kGrain = 8;  // tokens
+
 double scaled(double frequency, const RopeScaling& scaling) {
   switch (scaling.kind) {
     case RopeScaling::Kind::kDefault:
@@ -42,14 +44,21 @@ void Rope::angles(std::uint32_t position, float* cosines, float* sines, const Co
   }
 }
 
-void Rope::rotate(float* head, const float* cosines, const float* sines, const Context& context) const {
+void Rope::angles(const StepBatch& batch, std::span<float> angles, const Context& context) const {
   const std::size_t half = frequencies_.size();
-  for (std::size_t i = 0; i < half; ++i) {
-    const float a = head[i];
-    const float b = head[i + half];
-    head[i] = context.round(a * cosines[i] - b * sines[i]);
-    head[i + half] = context.round(b * cosines[i] + a * sines[i]);
+  for (const SequenceSlice& sequence : batch.sequences) {
+    context.pool.run_ranges(sequence.num_tokens, kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t i = begin; i < end; ++i) {
+        float* const cosines = angles.data() + (sequence.first_token + i) * 2 * half;
+        this->angles(sequence.first_position + static_cast<std::uint32_t>(i), cosines, cosines + half, context);
+      }
+    });
   }
+}
+
+void rotate_heads(float* heads, std::uint32_t num_heads, std::uint32_t head_dim, const float* cosines,
+                  const float* sines, const Context& context) {
+  context.rows.rotate(heads, cosines, sines, num_heads, head_dim / 2, context.rounding());
 }
 
 }  // namespace nvfp4::layers

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "layers/context.h"
+#include "layers/step_batch.h"
 
 namespace nvfp4::layers {
 
@@ -31,11 +33,15 @@ class Rope {
 
   // Cosines and sines [head_dim / 2] of one position, rounded to the context's precision.
   void angles(std::uint32_t position, float* cosines, float* sines, const Context& context) const;
-  // Rotates one head [head_dim] in place.
-  void rotate(float* head, const float* cosines, const float* sines, const Context& context) const;
+  // Those of every token of a batch: [num_tokens, 2, head_dim / 2]. All layers share them.
+  void angles(const StepBatch& batch, std::span<float> angles, const Context& context) const;
 
  private:
   std::vector<float> frequencies_;  // [head_dim / 2]
 };
+
+// Rotates heads [num_heads, head_dim] in place by one position's cosines and sines.
+void rotate_heads(float* heads, std::uint32_t num_heads, std::uint32_t head_dim, const float* cosines,
+                  const float* sines, const Context& context);
 
 }  // namespace nvfp4::layers

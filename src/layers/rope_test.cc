@@ -113,7 +113,7 @@ TEST(Rope, RotatesDimensionIWithItsPartnerInTheOtherHalf) {
   rope.angles(11, cosines.data(), sines.data(), OwnContext(Precision::kF32));
   const std::vector<float> head = random.floats(8, -2.0F, 2.0F);
   std::vector<float> rotated = head;
-  rope.rotate(rotated.data(), cosines.data(), sines.data(), OwnContext(Precision::kF32));
+  rotate_heads(rotated.data(), 1, 8, cosines.data(), sines.data(), OwnContext(Precision::kF32));
   for (std::size_t i = 0; i < 4; ++i) {
     const double c = cosines[i];
     const double s = sines[i];
@@ -121,7 +121,7 @@ TEST(Rope, RotatesDimensionIWithItsPartnerInTheOtherHalf) {
     EXPECT_NEAR(rotated[i], head[i] * c - head[i + 4] * s, 4 * 3 * 0x1p-24);
     EXPECT_NEAR(rotated[i + 4], head[i + 4] * c + head[i] * s, 4 * 3 * 0x1p-24);
   }
-  rope.rotate(rotated.data(), cosines.data(), sines.data(), OwnContext(Precision::kBF16));
+  rotate_heads(rotated.data(), 1, 8, cosines.data(), sines.data(), OwnContext(Precision::kBF16));
   for (const float value : rotated) EXPECT_EQ(value, round_to_bf16(value));
 }
 
@@ -131,7 +131,7 @@ TEST(Rope, PositionZeroChangesNothing) {
   rope.angles(0, cosines.data(), sines.data(), OwnContext(Precision::kBF16));
   std::vector<float> head = {1, 2, 3, 4, 5, 6, 7, 8, -1, -2, -3, -4, -5, -6, -7, -8};
   const std::vector<float> before = head;
-  rope.rotate(head.data(), cosines.data(), sines.data(), OwnContext(Precision::kBF16));
+  rotate_heads(head.data(), 1, 16, cosines.data(), sines.data(), OwnContext(Precision::kBF16));
   EXPECT_EQ(head, before);
 }
 
@@ -145,9 +145,9 @@ TEST(Rope, ScoresDependOnTheDistance) {
     std::vector<float> cosines(16), sines(16), a = q, b = k;
     const OwnContext context(Precision::kF32);
     rope.angles(q_position, cosines.data(), sines.data(), context);
-    rope.rotate(a.data(), cosines.data(), sines.data(), context);
+    rotate_heads(a.data(), 1, 32, cosines.data(), sines.data(), context);
     rope.angles(k_position, cosines.data(), sines.data(), context);
-    rope.rotate(b.data(), cosines.data(), sines.data(), context);
+    rotate_heads(b.data(), 1, 32, cosines.data(), sines.data(), context);
     double sum = 0;
     for (std::size_t i = 0; i < 32; ++i) sum += double{a[i]} * b[i];
     return sum;

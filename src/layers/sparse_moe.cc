@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "layers/swiglu.h"
+#include "layers/profile.h"
 
 namespace nvfp4::layers {
 namespace {
@@ -57,6 +57,7 @@ void choose_experts(std::span<const float> logits, bool normalize, std::span<std
 
 void SparseMoe::route(std::span<const float> x, std::uint32_t num_tokens, std::span<Routing> chosen,
                       const Context& context) const {
+  const ProfileSpan span(context.profile, Stage::kRouter);
   const Workspace::Mark mark(context.workspace);
   const std::span<float> logits = context.workspace.take<float>(std::size_t{num_tokens} * num_experts());
   const std::span<std::uint32_t> order =
@@ -69,12 +70,22 @@ void SparseMoe::route(std::span<const float> x, std::uint32_t num_tokens, std::s
   });
 }
 
+void SparseMoe::run_inner(std::span<const float> rows, std::uint32_t num_rows, std::span<const std::uint32_t> offsets,
+                          std::span<float> inner, const Context& context) const {
+  if (gate_) return Linear::run_gated(*gate_, up_, function_, rows, num_rows, inner, context, offsets);
+  up_.run(rows, num_rows, inner, context, offsets);
+  constexpr std::size_t kGrain = 4096;
+  context.pool.run_ranges(inner.size(), kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
+    context.rows.relu2(inner.data() + begin, inner.data() + begin, end - begin, context.rounding());
+  });
+}
+
 void SparseMoe::run(std::span<const float> x, std::uint32_t num_tokens, std::span<float> y,
                     const Context& context) const {
   const Workspace::Mark mark(context.workspace);
   Workspace& workspace = context.workspace;
   const std::uint32_t num_rows = num_tokens * top_k_;
-  const std::size_t hidden = gate_.in_features();
+  const std::size_t hidden = up_.in_features();
   const std::span<Routing> chosen = workspace.take<Routing>(num_rows);
   route(x, num_tokens, chosen, context);
   const Grouping grouping = group_by_expert(chosen, num_experts(), workspace);
@@ -85,20 +96,16 @@ void SparseMoe::run(std::span<const float> x, std::uint32_t num_tokens, std::spa
       std::copy_n(x.data() + t * hidden, hidden, rows.data() + grouping.row_of[t * top_k_ + j] * hidden);
     }
   });
-  const std::span<float> gate = workspace.take<float>(num_rows * gate_.out_features());
-  const std::span<float> up = workspace.take<float>(num_rows * up_.out_features());
-  gate_.run(rows, num_rows, gate, context, grouping.offsets);
-  up_.run(rows, num_rows, up, context, grouping.offsets);
-  silu_and_multiply(gate, up, context);
-  down_.run(gate, num_rows, rows, context, grouping.offsets);
+  const std::span<float> inner = workspace.take<float>(num_rows * up_.out_features());
+  run_inner(rows, num_rows, grouping.offsets, inner, context);
+  down_.run(inner, num_rows, rows, context, grouping.offsets);
 
   context.pool.run(num_tokens, [&](std::size_t t, std::size_t) {
     float* const out = y.data() + t * hidden;
     std::fill_n(out, hidden, 0.0F);
     for (std::uint32_t j = 0; j < top_k_; ++j) {
       const float* const row = rows.data() + grouping.row_of[t * top_k_ + j] * hidden;
-      const float weight = chosen[t * top_k_ + j].weight;
-      for (std::size_t i = 0; i < hidden; ++i) out[i] += weight * row[i];
+      context.rows.accumulate(chosen[t * top_k_ + j].weight, row, out, hidden);
     }
     context.round({out, hidden});
   });
@@ -112,11 +119,11 @@ std::size_t SparseMoe::workspace_bytes(std::uint32_t num_tokens, std::size_t num
   const std::size_t routing = Workspace::bytes_for<float>(std::size_t{num_tokens} * num_experts()) +
                               Workspace::bytes_for<std::uint32_t>(num_experts() * num_workers) +
                               router_.workspace_bytes(num_tokens, num_workers);
-  std::size_t linear = 0;
-  for (const Linear* l : {&gate_, &up_, &down_}) linear = std::max(linear, l->workspace_bytes(num_rows, num_workers));
-  const std::size_t rows = Workspace::bytes_for<float>(num_rows * gate_.in_features()) +
-                           2 * Workspace::bytes_for<float>(num_rows * gate_.out_features());
-  return grouping + std::max(routing, rows + linear);
+  const std::size_t inner = gate_ ? Linear::gated_workspace_bytes(*gate_, up_, num_rows, num_workers)
+                                  : up_.workspace_bytes(num_rows, num_workers);
+  const std::size_t rows = Workspace::bytes_for<float>(num_rows * up_.in_features()) +
+                           Workspace::bytes_for<float>(num_rows * up_.out_features());
+  return grouping + std::max(routing, rows + std::max(inner, down_.workspace_bytes(num_rows, num_workers)));
 }
 
 }  // namespace nvfp4::layers

@@ -8,6 +8,8 @@
 
 namespace nvfp4::layers {
 
+class Profile;
+
 // The new tokens of one sequence. Their positions are first_position, first_position + 1, ...; everything before is in
 // the cache already.
 struct SequenceSlice {
@@ -21,6 +23,7 @@ struct StepBatch {
   std::span<const TokenId> tokens;            // [num_tokens] of all sequences, one sequence behind another
   std::span<const SequenceSlice> sequences;   // cover tokens in order
   std::span<const std::uint32_t> logit_rows;  // indices into tokens, ascending: whose logits are wanted
+  Profile* profile = nullptr;                 // of the step; may be null
 };
 
 }  // namespace nvfp4::layers

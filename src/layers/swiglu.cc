@@ -1,17 +1,17 @@
 #include "layers/swiglu.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "layers/profile.h"
 
 namespace nvfp4::layers {
 
 void silu_and_multiply(std::span<float> gate, std::span<const float> up, const Context& context) {
+  const ProfileSpan span(context.profile, Stage::kActivation);
   constexpr std::size_t kGrain = 4096;
   context.pool.run_ranges(gate.size(), kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t i = begin; i < end; ++i) {
-      const float silu = context.round(gate[i] / (1.0F + std::exp(-gate[i])));
-      gate[i] = context.round(silu * up[i]);
-    }
+    context.rows.gated(kernels::GateFunction::kSilu, gate.data() + begin, up.data() + begin, gate.data() + begin,
+                       end - begin, context.rounding());
   });
 }
 
@@ -20,9 +20,13 @@ void SwigluMlp::run(std::span<const float> x, std::uint32_t num_tokens, std::spa
   const Workspace::Mark mark(context.workspace);
   const std::span<float> gate = context.workspace.take<float>(num_tokens * gate_.out_features());
   const std::span<float> up = context.workspace.take<float>(num_tokens * up_.out_features());
-  gate_.run(x, num_tokens, gate, context);
-  up_.run(x, num_tokens, up, context);
+  {
+    const ProfileSpan span(context.profile, Stage::kGateUp);
+    gate_.run(x, num_tokens, gate, context);
+    up_.run(x, num_tokens, up, context);
+  }
   silu_and_multiply(gate, up, context);
+  const ProfileSpan span(context.profile, Stage::kDown);
   down_.run(gate, num_tokens, y, context);
 }
 

@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "kernels/catalogue/embedding_catalogue.h"
+#include "layers/profile.h"
+#include "kernels/catalogue/row_catalogue.h"
 
 namespace nvfp4::models {
 namespace {
@@ -48,7 +50,7 @@ class ServedByTable {
 void add_to(std::span<float> hidden, std::span<const float> delta, const layers::Context& context) {
   constexpr std::size_t kGrain = 16384;
   context.pool.run_ranges(hidden.size(), kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t i = begin; i < end; ++i) hidden[i] = context.round(hidden[i] + delta[i]);
+    context.rows.add(delta.data() + begin, hidden.data() + begin, end - begin, context.rounding());
   });
 }
 
@@ -74,20 +76,26 @@ Decoder::Decoder(DecoderParts parts) : parts_(std::move(parts)) {
 void Decoder::forward(const layers::StepBatch& batch, layers::KvCache& cache, Workspace& workspace, WorkerPool& pool,
                       std::span<float> logits, HiddenTap* tap) const {
   const Workspace::Mark mark(workspace);
-  const layers::Context context{workspace, pool, parts_.precision};
+  const layers::Context context{workspace, pool, parts_.precision, kernels::row_kernels(parts_.instruction_set),
+                                batch.profile};
   const auto num_tokens = static_cast<std::uint32_t>(batch.tokens.size());
   const std::size_t num_values = std::size_t{num_tokens} * parts_.shape.hidden_size;
   const std::span<float> hidden = workspace.take<float>(num_values);
   const std::span<float> normed = workspace.take<float>(num_values);
   const std::span<float> delta = workspace.take<float>(num_values);
+  const std::span<float> angles = workspace.take<float>(std::size_t{num_tokens} * parts_.shape.kv.head_dim);
 
-  kernels::embedding_kernel().run(parts_.embedding.weight().view(), batch.tokens, hidden.data(), pool);
-  context.round(hidden);
+  {
+    const layers::ProfileSpan span(context.profile, layers::Stage::kEmbedding);
+    kernels::embedding_kernel().run(parts_.embedding.weight().view(), batch.tokens, hidden.data(), pool);
+    context.round(hidden);
+  }
   if (tap != nullptr) tap->take(0, hidden);
+  parts_.rope.angles(batch, angles, context);
   for (std::uint32_t layer_idx = 0; layer_idx < parts_.layers.size(); ++layer_idx) {
     const DecoderLayer& layer = parts_.layers[layer_idx];
     layer.input_norm.run(hidden, normed, context);
-    layer.attention.run(normed, batch, parts_.rope, layer_idx, cache, delta, context);
+    layer.attention.run(normed, batch, angles, layer_idx, cache, delta, context);
     add_to(hidden, delta, context);
     layer.post_attention_norm.run(hidden, normed, context);
     std::visit([&](const auto& ff) { ff.run(normed, num_tokens, delta, context); }, layer.feed_forward);
@@ -106,8 +114,11 @@ void Decoder::compute_logits(const layers::StepBatch& batch, std::span<const flo
   if (num_rows == 0) return;
   const std::span<float> normed = context.workspace.take<float>(num_rows * hidden_size);
   for (std::uint32_t row = 0; row < num_rows; ++row) {
-    parts_.norm.apply(hidden.data() + batch.logit_rows[row] * hidden_size, normed.data() + row * hidden_size, context);
+    const layers::ProfileSpan span(context.profile, layers::Stage::kNorms);
+    parts_.norm.apply(hidden.data() + batch.logit_rows[row] * hidden_size, normed.data() + row * hidden_size, 1,
+                      context);
   }
+  const layers::ProfileSpan span(context.profile, layers::Stage::kHead);
   head().run(normed, num_rows, logits, context);
 }
 
@@ -122,6 +133,7 @@ std::size_t Decoder::workspace_bytes(std::uint32_t num_tokens, std::uint32_t num
   const std::size_t logit_bytes = Workspace::bytes_for<float>(std::size_t{num_logit_rows} * parts_.shape.hidden_size) +
                                   head().workspace_bytes(num_logit_rows, num_workers);
   return 3 * Workspace::bytes_for<float>(std::size_t{num_tokens} * parts_.shape.hidden_size) +
+         Workspace::bytes_for<float>(std::size_t{num_tokens} * parts_.shape.kv.head_dim) +
          std::max(layer_bytes, logit_bytes);
 }
 

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "layers/attention.h"
 #include "layers/context.h"
 #include "layers/linear.h"
@@ -30,6 +31,7 @@ struct DecoderLayer {
 struct DecoderParts {
   ModelShape shape;
   layers::Precision precision = layers::Precision::kBF16;
+  InstructionSet instruction_set = InstructionSet::kPortable;
   layers::Rope rope;
   layers::Linear embedding;  // [vocab, hidden], looked up; also the head when there is no other
   std::vector<DecoderLayer> layers;

@@ -108,9 +108,14 @@ Result<DecoderParts> DecoderLoader::frame() {
     head = std::move(weight).value();
   }
   const layers::Rope rope(config_.head_dim, config_.rope_theta, config_.rope_scaling);
-  return DecoderParts{
-      std::move(shape), context_.precision, rope, std::move(embedding).value(), {}, std::move(final_norm).value(),
-      std::move(head)};
+  return DecoderParts{std::move(shape),
+                      context_.precision,
+                      context_.instruction_set,
+                      rope,
+                      std::move(embedding).value(),
+                      {},
+                      std::move(final_norm).value(),
+                      std::move(head)};
 }
 
 }  // namespace nvfp4::models

@@ -23,16 +23,16 @@ kernels::LinearWeight PreparedWeight::view() const {
 }
 
 kernels::LinearProblem PreparedWeight::problem() const {
-  return {format, activation, out_features, in_features, num_experts, block_size, has_odd_scales()};
+  return {format, activation, out_features, in_features, num_experts, block_size, odd_scales};
 }
 
 // E4M3 codes in the order of their bytes: numbers from 0 on, NaN, then everything with a sign.
-bool PreparedWeight::has_odd_scales() const {
+void PreparedWeight::look_at_scales() {
   constexpr std::uint8_t kLargest = 0x7E;
   const auto* const scales = reinterpret_cast<const std::uint8_t*>(block_scales.data());
   std::uint8_t largest = 0;
   for (std::size_t i = 0; i < block_scales.size(); ++i) largest = largest < scales[i] ? scales[i] : largest;
-  return largest > kLargest;
+  odd_scales = largest > kLargest;
 }
 
 std::uint64_t PreparedWeight::num_bytes() const {

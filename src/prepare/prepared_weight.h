@@ -24,6 +24,7 @@ struct PreparedWeight {
   std::uint64_t in_features = 0;
   std::uint32_t block_size = 0;
   kernels::WeightLayout layout = kernels::WeightLayout::kRowMajor;
+  bool odd_scales = false;  // set by look_at_scales()
   LargeBuffer elements;
   LargeBuffer block_scales;
   std::vector<std::uint64_t> shard_rows;
@@ -37,9 +38,8 @@ struct PreparedWeight {
   [[nodiscard]] kernels::LinearWeight view() const;
   [[nodiscard]] kernels::LinearProblem problem() const;
   [[nodiscard]] std::uint64_t num_bytes() const;
-
- private:
-  [[nodiscard]] bool has_odd_scales() const;
+  // Is a block scale negative or NaN? Reads all of them; before relayout().
+  void look_at_scales();
 };
 
 }  // namespace nvfp4::prepare

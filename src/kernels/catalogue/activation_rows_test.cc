@@ -201,7 +201,7 @@ class ActivationRows : public testing::Test {
   // For input scales with every `stride`-th mantissa, and those just below powers of two, which are the hardest.
   void expect_borders_of_multipliers(QuantizerRule rule, std::uint32_t stride) {
     constexpr std::uint32_t kMantissas = 1U << 23U;
-    Row row(3 * kNvfp4BlockSize);
+    Row row(std::size_t{3} * kNvfp4BlockSize);
     for (std::uint32_t mantissa = 0; mantissa < kMantissas; mantissa += mantissa + 64 < kMantissas ? stride : 1) {
       const std::uint32_t exponent = (mantissa & 1U) != 0 ? 0x3C000000U : 0x40800000U;
       ASSERT_NO_FATAL_FAILURE(expect_borders(row, rule, std::bit_cast<float>(exponent | mantissa)));
@@ -231,7 +231,7 @@ TEST_F(ActivationRows, DISABLED_AHundredMillionBlocksOfCompressedTensors) {
 }
 
 TEST_F(ActivationRows, BlockScalesAtEveryBorderOfE4m3) {
-  Row row(16 * kNvfp4BlockSize);
+  Row row(std::size_t{16} * kNvfp4BlockSize);
   for (const QuantizerRule rule : kRules) {
     for (const float unit : {1.0F, 0x1.23456p-9F, 0x1.FFFFFEp5F, 0x1.000002p-64F}) {
       row.set_scale(rule, rule == QuantizerRule::kModelOpt ? unit : 1.0F / unit);

@@ -20,6 +20,7 @@
 #include "base/cpu_features.h"
 #include "base/worker_pool.h"
 #include "base/workspace.h"
+#include "kernels/contract/row_kernels.h"
 #include "nvfp4/quantize.h"
 #include "nvfp4/tensor.h"
 
@@ -74,6 +75,16 @@ struct LinearArgs {
   bool round_to_bf16 = false;                     // every y to the nearest BF16 number
 };
 
+// Two layers with the same input, multiplied element by element:
+//
+//   y = round(round(f(round(gate(x)))) * round(up(x)))     round: to BF16 if args.round_to_bf16
+struct GatedPair {
+  const LinearWeight& gate;
+  const LinearWeight& up;
+  GateFunction function = GateFunction::kSilu;
+  const RowKernels& rows;
+};
+
 struct LinearKernel {
   std::string_view name;
   InstructionSet needs = InstructionSet::kPortable;
@@ -84,6 +95,11 @@ struct LinearKernel {
   std::size_t (*workspace_bytes)(const LinearProblem& problem, std::uint32_t num_rows, std::size_t num_workers);
   void (*run)(const LinearWeight& weight, Activation activation, const LinearArgs& args, Workspace& workspace,
               WorkerPool& pool);
+  // The same for a pair of weights that this kernel serves and that have the same problem; null: run() twice.
+  std::size_t (*gated_workspace_bytes)(const LinearProblem& problem, std::uint32_t num_rows,
+                                       std::size_t num_workers) = nullptr;
+  void (*run_gated)(const GatedPair& pair, Activation activation, const LinearArgs& args, Workspace& workspace,
+                    WorkerPool& pool) = nullptr;
 };
 
 }  // namespace nvfp4::kernels

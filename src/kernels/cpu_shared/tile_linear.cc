@@ -46,36 +46,57 @@ struct Segment {
 // Scratch of one worker.
 struct Scratch {
   std::uint8_t* panel = nullptr;
-  float* acc = nullptr;  // [kMaxChunkTokens, kPanelRows]
-  float* x = nullptr;    // [in]
+  float* acc[2] = {};  // of each weight [kMaxChunkTokens, kPanelRows]
+  float* x = nullptr;  // [in]
   std::int8_t* codes = nullptr;
   std::uint8_t* block_scales = nullptr;
 };
 
+// One weight and its packed inputs.
+struct Operand {
+  const LinearWeight* weight = nullptr;
+  std::uint8_t* packed = nullptr;  // [token][tile] records, tokens of a group interleaved
+  float* multipliers = nullptr;    // [num_rows]
+};
+
+// Are A(x) of both the same, so that packing once is enough?
+bool same_input(const LinearWeight& a, const LinearWeight& b, Activation activation) {
+  if (!a.pre_quant_scale.empty() || !b.pre_quant_scale.empty()) return false;
+  if (activation != Activation::kNvfp4Static) return true;
+  return a.input_rule == b.input_rule &&
+         std::equal(a.input_scale.begin(), a.input_scale.end(), b.input_scale.begin(), b.input_scale.end());
+}
+
+// A layer, or a gated pair of layers.
 class TileLinear {
  public:
-  TileLinear(const TileKernels& kernels, const LinearWeight& weight, Activation activation, const LinearArgs& args)
+  TileLinear(const TileKernels& kernels, const LinearWeight& weight, const GatedPair* pair, Activation activation,
+             const LinearArgs& args)
       : kernels_(kernels),
         weight_(weight),
+        pair_(pair),
         activation_(activation),
         args_(args),
         input_(input_of(activation)),
         products_(input_ == TileInput::kDigits ? kernels.digits : kernels.codes),
         num_tiles_(Tile16x64::num_tiles(weight.in_features)),
         num_row_groups_(Tile16x64::num_row_groups(weight.out_features)),
-        group_bytes_(num_tiles_ * Tile16x64::kBytes) {}
+        group_bytes_(num_tiles_ * Tile16x64::kBytes),
+        num_operands_(pair == nullptr ? 1 : 2) {}
 
   void run(Workspace& workspace, WorkerPool& pool);
 
  private:
   void cut(std::span<Segment> segments);
+  void take_inputs(Workspace& workspace);
   Scratch take_scratch(Workspace& workspace) const;
-  [[nodiscard]] std::uint8_t* packed_at(std::uint64_t token) const {
-    return packed_ + token * num_tiles_ * record_bytes(input_);
+  [[nodiscard]] std::uint64_t packed_offset(std::uint64_t token) const {
+    return token * num_tiles_ * record_bytes(input_);
   }
-  [[nodiscard]] const std::uint8_t* tiles_of(std::uint32_t expert_idx, std::uint64_t row_group) const {
+  [[nodiscard]] const std::uint8_t* tiles_of(const Operand& operand, std::uint32_t expert_idx,
+                                             std::uint64_t row_group) const {
     const std::uint64_t at = expert_idx * num_row_groups_ + std::min(row_group, num_row_groups_ - 1);
-    return reinterpret_cast<const std::uint8_t*>(weight_.elements) + at * group_bytes_;
+    return reinterpret_cast<const std::uint8_t*>(operand.weight->elements) + at * group_bytes_;
   }
   // The segment whose groups or pieces include idx.
   template <class Member>
@@ -85,27 +106,32 @@ class TileLinear {
     return *(after - 1);
   }
 
-  void pack_group(std::uint64_t group_idx, const Scratch& scratch) const;
-  void pack_token(const Segment& segment, std::uint32_t token, std::uint32_t stride, std::uint8_t* out,
-                  const Scratch& scratch) const;
+  void pack_group(const Operand& operand, std::uint64_t group_idx, const Scratch& scratch) const;
+  void pack_token(const Operand& operand, const Segment& segment, std::uint32_t token, std::uint32_t stride,
+                  std::uint8_t* out, const Scratch& scratch) const;
   void run_piece(std::uint64_t piece_idx, const Scratch& scratch) const;
-  void run_few(const Segment& segment, std::uint64_t first_row_group, std::uint64_t end_row_group) const;
+  void run_few(const Segment& segment, std::uint64_t first_row_group, std::uint64_t end_row_group,
+               const Scratch& scratch) const;
   void run_panel(const Segment& segment, std::uint32_t chunk, std::uint64_t row_group, const Scratch& scratch) const;
-  void store(const Segment& segment, std::uint64_t row, std::uint32_t token, const float* acc, const float* scales,
-             std::uint64_t num_rows) const;
+  void multiply_panel(const Operand& operand, const Segment& segment, std::uint32_t chunk, std::uint64_t row_group,
+                      std::uint8_t* panel, float* acc) const;
+  // Sums of rows [row, row + num_rows) for the segment's tokens from first_token on; acc [num_tokens, acc_stride].
+  void store(const Segment& segment, std::uint64_t row, std::uint64_t num_rows, std::uint32_t first_token,
+             std::uint32_t num_tokens, std::uint64_t acc_stride, const Scratch& scratch) const;
 
   const TileKernels& kernels_;
-  const LinearWeight& weight_;
+  const LinearWeight& weight_;  // of a pair: the gate; both have the same shape
+  const GatedPair* pair_;
   Activation activation_;
   const LinearArgs& args_;
   TileInput input_;
   const TileProducts& products_;
   std::uint64_t num_tiles_, num_row_groups_, group_bytes_;
+  std::size_t num_operands_;
+  std::array<Operand, 2> operands_{};
   std::uint64_t row_groups_per_piece_ = 1;
   std::span<const Segment> segments_;
   std::uint64_t num_groups_ = 0, num_pieces_ = 0;
-  std::uint8_t* packed_ = nullptr;  // [token][tile] records, tokens of a group interleaved
-  float* multipliers_ = nullptr;    // [num_rows]
 };
 
 void TileLinear::cut(std::span<Segment> segments) {
@@ -118,8 +144,8 @@ void TileLinear::cut(std::span<Segment> segments) {
     Segment segment;
     segment.expert_idx = e;
     segment.first_token = args_.expert_offsets.empty() ? 0 : args_.expert_offsets[e];
-    segment.num_tokens =
-        (args_.expert_offsets.empty() ? args_.num_rows : args_.expert_offsets[e + 1]) - segment.first_token;
+    const std::uint32_t end = args_.expert_offsets.empty() ? args_.num_rows : args_.expert_offsets[e + 1];
+    segment.num_tokens = end - segment.first_token;
     if (segment.num_tokens == 0) continue;
     segment.few = segment.num_tokens <= products_.max_few;
     segment.num_groups =
@@ -139,7 +165,9 @@ Scratch TileLinear::take_scratch(Workspace& workspace) const {
   const std::uint64_t in = weight_.in_features;
   Scratch scratch;
   scratch.panel = workspace.take<std::uint8_t>(kPanelTiles * kernels_.panel_tile_bytes).data();
-  scratch.acc = workspace.take<float>(kMaxChunkTokens * kPanelRows).data();
+  for (std::size_t i = 0; i < num_operands_; ++i) {
+    scratch.acc[i] = workspace.take<float>(kMaxChunkTokens * kPanelRows).data();
+  }
   scratch.x = workspace.take<float>(in).data();
   if (input_ == TileInput::kCodes) {
     scratch.codes = workspace.take<std::int8_t>(in).data();
@@ -148,46 +176,64 @@ Scratch TileLinear::take_scratch(Workspace& workspace) const {
   return scratch;
 }
 
+void TileLinear::take_inputs(Workspace& workspace) {
+  operands_[0].weight = &weight_;
+  if (pair_ != nullptr) operands_[1].weight = &pair_->up;
+  for (std::size_t i = 0; i < num_operands_; ++i) {
+    Operand& operand = operands_[i];
+    if (i == 1 && same_input(*operands_[0].weight, *operand.weight, activation_)) {
+      operand.packed = operands_[0].packed;
+      operand.multipliers = operands_[0].multipliers;
+    } else {
+      operand.packed = workspace.take<std::uint8_t>(packed_offset(args_.num_rows)).data();
+      operand.multipliers = workspace.take<float>(args_.num_rows).data();
+    }
+  }
+}
+
 void TileLinear::run(Workspace& workspace, WorkerPool& pool) {
   cut(workspace.take<Segment>(weight_.num_experts));
   if (num_pieces_ == 0) return;
-  packed_ = workspace.take<std::uint8_t>(args_.num_rows * num_tiles_ * record_bytes(input_)).data();
-  multipliers_ = workspace.take<float>(args_.num_rows).data();
+  take_inputs(workspace);
   const std::span<Scratch> scratch = workspace.take<Scratch>(pool.num_workers());
   for (Scratch& of_worker : scratch) of_worker = take_scratch(workspace);
-  pool.run(num_groups_,
-           [&](std::size_t group_idx, std::size_t worker_idx) { pack_group(group_idx, scratch[worker_idx]); });
+  const bool packs_both = operands_[1].packed != nullptr && operands_[1].packed != operands_[0].packed;
+  pool.run(num_groups_, [&](std::size_t group_idx, std::size_t worker_idx) {
+    pack_group(operands_[0], group_idx, scratch[worker_idx]);
+    if (packs_both) pack_group(operands_[1], group_idx, scratch[worker_idx]);
+  });
   pool.run(num_pieces_,
            [&](std::size_t piece_idx, std::size_t worker_idx) { run_piece(piece_idx, scratch[worker_idx]); });
 }
 
-void TileLinear::pack_group(std::uint64_t group_idx, const Scratch& scratch) const {
+void TileLinear::pack_group(const Operand& operand, std::uint64_t group_idx, const Scratch& scratch) const {
   const Segment& segment = segment_of(group_idx, &Segment::first_group);
   const auto group = static_cast<std::uint32_t>(group_idx - segment.first_group);
   const std::uint32_t begin = segment.group_begin(group);
   const std::uint32_t size = segment.group_begin(group + 1) - begin;
-  std::uint8_t* const out = packed_at(segment.first_token + begin);
+  std::uint8_t* const out = operand.packed + packed_offset(segment.first_token + begin);
   for (std::uint32_t t = 0; t < size; ++t) {
-    pack_token(segment, segment.first_token + begin + t, size, out + t * record_bytes(input_), scratch);
+    pack_token(operand, segment, segment.first_token + begin + t, size, out + t * record_bytes(input_), scratch);
   }
 }
 
-void TileLinear::pack_token(const Segment& segment, std::uint32_t token, std::uint32_t stride, std::uint8_t* out,
-                            const Scratch& scratch) const {
-  const std::uint64_t in = weight_.in_features;
+void TileLinear::pack_token(const Operand& operand, const Segment& segment, std::uint32_t token, std::uint32_t stride,
+                            std::uint8_t* out, const Scratch& scratch) const {
+  const LinearWeight& weight = *operand.weight;
+  const std::uint64_t in = weight.in_features;
   const float* x = args_.x + token * in;
   if (input_ == TileInput::kCodes) {
-    const float multiplier = kernels_.quantize_nvfp4_row(weight_, activation_, segment.expert_idx, x, scratch.x,
+    const float multiplier = kernels_.quantize_nvfp4_row(weight, activation_, segment.expert_idx, x, scratch.x,
                                                          scratch.codes, scratch.block_scales);
     kernels_.pack_codes(scratch.codes, scratch.block_scales, in, stride, reinterpret_cast<CodeTile*>(out));
-    multipliers_[token] = 0.25F * multiplier;  // weights and inputs are twice E2M1
+    operand.multipliers[token] = 0.25F * multiplier;  // weights and inputs are twice E2M1
     return;
   }
-  if (!weight_.pre_quant_scale.empty()) {
-    for (std::uint64_t k = 0; k < in; ++k) scratch.x[k] = x[k] * weight_.pre_quant_scale[k];
+  if (!weight.pre_quant_scale.empty()) {
+    for (std::uint64_t k = 0; k < in; ++k) scratch.x[k] = x[k] * weight.pre_quant_scale[k];
     x = scratch.x;
   }
-  multipliers_[token] = kernels_.pack_digits(x, in, stride, !segment.few, reinterpret_cast<DigitTile*>(out));
+  operand.multipliers[token] = kernels_.pack_digits(x, in, stride, !segment.few, reinterpret_cast<DigitTile*>(out));
 }
 
 void TileLinear::run_piece(std::uint64_t piece_idx, const Scratch& scratch) const {
@@ -195,62 +241,76 @@ void TileLinear::run_piece(std::uint64_t piece_idx, const Scratch& scratch) cons
   const std::uint64_t local = piece_idx - segment.first_piece;
   if (segment.few) {
     const std::uint64_t begin = local * row_groups_per_piece_;
-    run_few(segment, begin, std::min(begin + row_groups_per_piece_, num_row_groups_));
+    run_few(segment, begin, std::min(begin + row_groups_per_piece_, num_row_groups_), scratch);
   } else {
     run_panel(segment, static_cast<std::uint32_t>(local / segment.pieces_per_chunk),
               local % segment.pieces_per_chunk * 2, scratch);
   }
 }
 
-void TileLinear::store(const Segment& segment, std::uint64_t row, std::uint32_t token, const float* acc,
-                       const float* scales, std::uint64_t num_rows) const {
-  const std::uint64_t t = segment.first_token + token;
-  kernels_.store(acc, multipliers_[t], scales, weight_.bias.empty() ? nullptr : weight_.bias.data() + row, num_rows,
-                 args_.round_to_bf16, args_.y + t * weight_.out_features + row);
+void TileLinear::run_few(const Segment& segment, std::uint64_t first_row_group, std::uint64_t end_row_group,
+                         const Scratch& scratch) const {
+  const auto multiply = products_.few[segment.num_tokens - 1];
+  for (std::uint64_t group = first_row_group; group < end_row_group; ++group) {
+    for (std::size_t i = 0; i < num_operands_; ++i) {
+      multiply(tiles_of(operands_[i], segment.expert_idx, group), num_tiles_,
+               operands_[i].packed + packed_offset(segment.first_token), scratch.acc[i]);
+    }
+    const std::uint64_t row = group * Tile16x64::kRows;
+    store(segment, row, std::min(Tile16x64::kRows, weight_.out_features - row), 0, segment.num_tokens, Tile16x64::kRows,
+          scratch);
+  }
 }
 
-void TileLinear::run_few(const Segment& segment, std::uint64_t first_row_group, std::uint64_t end_row_group) const {
-  const auto multiply = products_.few[segment.num_tokens - 1];
-  const std::uint8_t* const x = packed_at(segment.first_token);
-  alignas(64) std::array<float, kMaxTokens * Tile16x64::kRows> acc;
-  alignas(64) std::array<float, Tile16x64::kRows> scales;
-  for (std::uint64_t group = first_row_group; group < end_row_group; ++group) {
-    multiply(tiles_of(segment.expert_idx, group), num_tiles_, x, acc.data());
-    const std::uint64_t row = group * Tile16x64::kRows;
-    const std::uint64_t num_rows = std::min(Tile16x64::kRows, weight_.out_features - row);
-    scales_of_rows(weight_, segment.expert_idx, row, num_rows, scales.data());
-    for (std::uint32_t t = 0; t < segment.num_tokens; ++t) {
-      store(segment, row, t, acc.data() + t * Tile16x64::kRows, scales.data(), num_rows);
+void TileLinear::multiply_panel(const Operand& operand, const Segment& segment, std::uint32_t chunk,
+                                std::uint64_t row_group, std::uint8_t* panel, float* acc) const {
+  const std::uint32_t first_token = segment.group_begin(segment.chunk_begin(chunk));
+  for (std::uint64_t tile = 0; tile < num_tiles_; tile += kPanelTiles) {
+    const std::uint64_t num_tiles = std::min(kPanelTiles, num_tiles_ - tile);
+    const std::uint64_t offset = tile * Tile16x64::kBytes;
+    products_.decode_panel(tiles_of(operand, segment.expert_idx, row_group) + offset,
+                           tiles_of(operand, segment.expert_idx, row_group + 1) + offset, num_tiles, panel);
+    for (std::uint32_t group = segment.chunk_begin(chunk); group < segment.chunk_begin(chunk + 1); ++group) {
+      const std::uint32_t begin = segment.group_begin(group);
+      const std::uint32_t size = segment.group_begin(group + 1) - begin;
+      const std::uint8_t* const x =
+          operand.packed + packed_offset(segment.first_token + begin) + tile * size * record_bytes(input_);
+      products_.panel[size - 1](panel, num_tiles, x, acc + (begin - first_token) * kPanelRows);
     }
   }
 }
 
 void TileLinear::run_panel(const Segment& segment, std::uint32_t chunk, std::uint64_t row_group,
                            const Scratch& scratch) const {
-  const std::uint32_t first_group = segment.chunk_begin(chunk);
-  const std::uint32_t end_group = segment.chunk_begin(chunk + 1);
-  const std::uint32_t first_token = segment.group_begin(first_group);
-  const std::uint32_t num_tokens = segment.group_begin(end_group) - first_token;
-  std::fill_n(scratch.acc, num_tokens * kPanelRows, 0.0F);
-  for (std::uint64_t tile = 0; tile < num_tiles_; tile += kPanelTiles) {
-    const std::uint64_t num_tiles = std::min(kPanelTiles, num_tiles_ - tile);
-    const std::uint64_t offset = tile * Tile16x64::kBytes;
-    products_.decode_panel(tiles_of(segment.expert_idx, row_group) + offset,
-                           tiles_of(segment.expert_idx, row_group + 1) + offset, num_tiles, scratch.panel);
-    for (std::uint32_t group = first_group; group < end_group; ++group) {
-      const std::uint32_t begin = segment.group_begin(group);
-      const std::uint32_t size = segment.group_begin(group + 1) - begin;
-      products_.panel[size - 1](scratch.panel, num_tiles,
-                                packed_at(segment.first_token + begin) + tile * size * record_bytes(input_),
-                                scratch.acc + (begin - first_token) * kPanelRows);
-    }
+  const std::uint32_t first_token = segment.group_begin(segment.chunk_begin(chunk));
+  const std::uint32_t num_tokens = segment.group_begin(segment.chunk_begin(chunk + 1)) - first_token;
+  for (std::size_t i = 0; i < num_operands_; ++i) {
+    std::fill_n(scratch.acc[i], num_tokens * kPanelRows, 0.0F);
+    multiply_panel(operands_[i], segment, chunk, row_group, scratch.panel, scratch.acc[i]);
   }
   const std::uint64_t row = row_group * Tile16x64::kRows;
-  const std::uint64_t num_rows = std::min(kPanelRows, weight_.out_features - row);
-  alignas(64) std::array<float, kPanelRows> scales;
-  scales_of_rows(weight_, segment.expert_idx, row, num_rows, scales.data());
+  store(segment, row, std::min(kPanelRows, weight_.out_features - row), first_token, num_tokens, kPanelRows, scratch);
+}
+
+void TileLinear::store(const Segment& segment, std::uint64_t row, std::uint64_t num_rows, std::uint32_t first_token,
+                       std::uint32_t num_tokens, std::uint64_t acc_stride, const Scratch& scratch) const {
+  alignas(64) std::array<std::array<float, kPanelRows>, 2> scales;
+  alignas(64) std::array<std::array<float, kPanelRows>, 2> values;
+  for (std::size_t i = 0; i < num_operands_; ++i) {
+    scales_of_rows(*operands_[i].weight, segment.expert_idx, row, num_rows, scales[i].data());
+  }
   for (std::uint32_t t = 0; t < num_tokens; ++t) {
-    store(segment, row, first_token + t, scratch.acc + t * kPanelRows, scales.data(), num_rows);
+    const std::uint64_t token = segment.first_token + first_token + t;
+    float* const y = args_.y + token * weight_.out_features + row;
+    for (std::size_t i = 0; i < num_operands_; ++i) {
+      const std::span<const float> bias = operands_[i].weight->bias;
+      kernels_.store(scratch.acc[i] + t * acc_stride, operands_[i].multipliers[token], scales[i].data(),
+                     bias.empty() ? nullptr : bias.data() + row, num_rows, args_.round_to_bf16,
+                     pair_ == nullptr ? y : values[i].data());
+    }
+    if (pair_ == nullptr) continue;
+    pair_->rows.gated(pair_->function, values[0].data(), values[1].data(), y, num_rows,
+                      args_.round_to_bf16 ? Rounding::kBF16 : Rounding::kNone);
   }
 }
 
@@ -274,25 +334,33 @@ std::string tile_linear_refusal(TileInput input, const LinearProblem& problem) {
 }
 
 std::size_t tile_linear_workspace_bytes(const TileKernels& kernels, const LinearProblem& problem,
-                                        std::uint32_t num_rows, std::size_t num_workers) {
+                                        std::uint32_t num_rows, std::size_t num_workers, bool gated) {
   const TileInput input = input_of(problem.activation);
+  const std::size_t num_operands = gated ? 2 : 1;
   const std::uint64_t num_tiles = Tile16x64::num_tiles(problem.in_features);
   std::size_t of_worker = Workspace::bytes_for<std::uint8_t>(kPanelTiles * kernels.panel_tile_bytes) +
-                          Workspace::bytes_for<float>(kMaxChunkTokens * kPanelRows) +
+                          num_operands * Workspace::bytes_for<float>(kMaxChunkTokens * kPanelRows) +
                           Workspace::bytes_for<float>(problem.in_features);
   if (input == TileInput::kCodes) {
     of_worker += Workspace::bytes_for<std::int8_t>(problem.in_features) +
                  Workspace::bytes_for<std::uint8_t>(problem.in_features / Tile16x64::kBlockCols);
   }
-  return Workspace::bytes_for<Segment>(problem.num_experts) +
-         Workspace::bytes_for<std::uint8_t>(num_rows * num_tiles * record_bytes(input)) +
-         Workspace::bytes_for<float>(num_rows) + Workspace::bytes_for<Scratch>(num_workers) + num_workers * of_worker;
+  const std::size_t of_input = Workspace::bytes_for<std::uint8_t>(num_rows * num_tiles * record_bytes(input)) +
+                               Workspace::bytes_for<float>(num_rows);
+  return Workspace::bytes_for<Segment>(problem.num_experts) + num_operands * of_input +
+         Workspace::bytes_for<Scratch>(num_workers) + num_workers * of_worker;
 }
 
 void run_tile_linear(const TileKernels& kernels, const LinearWeight& weight, Activation activation,
                      const LinearArgs& args, Workspace& workspace, WorkerPool& pool) {
   const Workspace::Mark mark(workspace);
-  TileLinear(kernels, weight, activation, args).run(workspace, pool);
+  TileLinear(kernels, weight, nullptr, activation, args).run(workspace, pool);
+}
+
+void run_gated_tile_linear(const TileKernels& kernels, const GatedPair& pair, Activation activation,
+                           const LinearArgs& args, Workspace& workspace, WorkerPool& pool) {
+  const Workspace::Mark mark(workspace);
+  TileLinear(kernels, pair.gate, &pair, activation, args).run(workspace, pool);
 }
 
 }  // namespace nvfp4::kernels::cpu_shared
