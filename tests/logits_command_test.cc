@@ -55,7 +55,7 @@ TEST_P(Logits, AreThoseOfTransformers) {
                  "--precision", "f32", "--activations", "w4a16", "--kv-cache-dtype", "f32"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "");
-  EXPECT_TRUE(result.err.starts_with("layer ")) << result.err;
+  EXPECT_TRUE(result.err.starts_with("CPU: ")) << result.err;
   const char* const golden_name = fs::exists(model / "logits_f32.npy") ? "logits_f32.npy" : "logits_w4a16.npy";
   const Array golden = read_npy<float>(model / golden_name);
   const Array logits = read_npy<float>(out);

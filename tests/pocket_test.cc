@@ -28,11 +28,12 @@ class Pocket : public testing::TestWithParam<std::tuple<std::string, Instruction
 
 TEST_P(Pocket, SolvesItsProblems) {
   const auto& [model, set] = GetParam();
-  const auto json = support::json_of(
-      support::run_nvfp4({"eval", kModels / model, "--problems", kModels / "pocket/problems.jsonl", "--limit", "12",
-                          "--json", "-q", "--instruction-set", std::string(instruction_set_name(set))}));
-  EXPECT_EQ(json["num_problems"], 12);
-  EXPECT_EQ(json["num_exact"], 12);
+  const int num_problems = set == InstructionSet::kPortable ? 3 : 12;  // plain loops take their time
+  const auto json = support::json_of(support::run_nvfp4(
+      {"eval", kModels / model, "--problems", kModels / "pocket/problems.jsonl", "--limit",
+       std::to_string(num_problems), "--json", "-q", "--instruction-set", std::string(instruction_set_name(set))}));
+  EXPECT_EQ(json["num_problems"], num_problems);
+  EXPECT_EQ(json["num_exact"], num_problems);
   EXPECT_EQ(json["cpu"]["instruction_set"], instruction_set_name(set));
 }
 

@@ -16,7 +16,9 @@ using kernels::MultiplyLoop;
 using kernels::ReadLoop;
 
 constexpr std::size_t kPrefetchBytes[] = {0, 1024, 4096, 16384};
-constexpr std::size_t kPassBytes = 48 << 20;
+constexpr std::size_t kSampleBytes = 32 << 20;  // for each prefetch distance
+constexpr std::size_t kMaxPasses = 32;
+constexpr std::size_t kMinColdPassBytes = 4 << 20;
 constexpr std::size_t kPieceBytes = 1 << 20;
 constexpr double kPieceOperations = 6e7;  // about a millisecond of the slowest loop
 constexpr std::size_t kPiecesPerWorker = 4;
@@ -63,8 +65,11 @@ Result<Ceilings> Ceilings::create(std::size_t num_bytes, InstructionSet instruct
 Ceilings::Ceilings(LargeBuffer buffer, InstructionSet instruction_set, WorkerPool& pool)
     : buffer_(std::move(buffer)), instruction_set_(instruction_set), pool_(&pool) {}
 
-void Ceilings::restart(bool int8, std::size_t hot_bytes) {
-  hot_bytes_ = hot_bytes == 0 ? 0 : std::min(whole_steps(hot_bytes), buffer_.size());
+void Ceilings::restart(bool int8, bool hot, std::size_t num_bytes) {
+  hot_ = hot;
+  // Cold, a short pass would be over before the memory is busy.
+  const std::size_t wanted = hot ? num_bytes : std::clamp(num_bytes, kMinColdPassBytes, kSampleBytes);
+  pass_bytes_ = std::min(whole_steps(wanted), buffer_.size());
   readers_.clear();
   for (const std::size_t prefetch_bytes : kPrefetchBytes) readers_.push_back({prefetch_bytes, {}});
   multipliers_.clear();
@@ -80,28 +85,23 @@ void Ceilings::sample() {
 }
 
 void Ceilings::read(Reader& reader) {
-  if (hot_bytes_ == 0) {
-    const std::size_t num_bytes = std::min(kPassBytes, buffer_.size());
-    if (buffer_.size() - next_ < num_bytes) next_ = 0;
-    const double seconds = seconds_of([&] { read_range(reader, next_, num_bytes, kPieceBytes); });
-    next_ += num_bytes;
-    reader.rates.add(static_cast<double>(num_bytes) / seconds);
-    return;
+  const std::size_t num_passes = std::clamp<std::size_t>(kSampleBytes / pass_bytes_, 1, kMaxPasses);
+  if (hot_) (void)read_pass(reader);
+  for (std::size_t i = 0; i < num_passes; ++i) {
+    reader.rates.add(static_cast<double>(pass_bytes_) / read_pass(reader));
   }
-  const std::size_t num_rounds = std::max<std::size_t>(kPassBytes / 4 / hot_bytes_, 1);
-  const std::size_t piece_bytes = whole_steps(hot_bytes_ / (4 * pool_->num_workers()));
-  const auto read_all = [&](std::size_t rounds) {
-    for (std::size_t round = 0; round < rounds; ++round) read_range(reader, 0, hot_bytes_, piece_bytes);
-  };
-  read_all(1);
-  const double seconds = seconds_of([&] { read_all(num_rounds); });
-  reader.rates.add(static_cast<double>(num_rounds * hot_bytes_) / seconds);
 }
 
-void Ceilings::read_range(const Reader& reader, std::size_t begin, std::size_t num_bytes, std::size_t piece_bytes) {
+double Ceilings::read_pass(const Reader& reader) {
+  if (hot_ || buffer_.size() - next_ < pass_bytes_) next_ = 0;
+  const std::byte* const memory = buffer_.data() + next_;
+  next_ += pass_bytes_;
   const ReadLoop& loop = kernels::find_read_loop(instruction_set_);
-  pool_->run_ranges(num_bytes, piece_bytes, [&](std::size_t first, std::size_t last, std::size_t) {
-    use(loop.run(buffer_.data() + begin + first, last - first, reader.prefetch_bytes));
+  const std::size_t piece_bytes = std::min(whole_steps(pass_bytes_ / (4 * pool_->num_workers())), kPieceBytes);
+  return seconds_of([&] {
+    pool_->run_ranges(pass_bytes_, piece_bytes, [&](std::size_t begin, std::size_t end, std::size_t) {
+      use(loop.run(memory + begin, end - begin, reader.prefetch_bytes));
+    });
   });
 }
 

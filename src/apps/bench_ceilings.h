@@ -18,8 +18,9 @@ class Ceilings {
   // Reads from a buffer of this size, in 2 MB pages as weights are. An Error when there is no memory for it.
   [[nodiscard]] static Result<Ceilings> create(std::size_t num_bytes, InstructionSet instruction_set, WorkerPool& pool);
 
-  // Forgets all samples. hot_bytes: reading repeats that many bytes from now on; 0: it goes through the whole buffer.
-  void restart(bool int8, std::size_t hot_bytes);
+  // Forgets all samples. Reading is timed in passes of about num_bytes, so that interruptions hit them as they hit a
+  // layer of that size. Hot: always the same bytes; otherwise on and on through the buffer.
+  void restart(bool int8, bool hot, std::size_t num_bytes);
   // A few milliseconds of each loop.
   void sample();
 
@@ -40,12 +41,13 @@ class Ceilings {
   Ceilings(LargeBuffer buffer, InstructionSet instruction_set, WorkerPool& pool);
   void read(Reader& reader);
   void multiply(Multiplier& multiplier);
-  void read_range(const Reader& reader, std::size_t begin, std::size_t num_bytes, std::size_t piece_bytes);
+  double read_pass(const Reader& reader);  // seconds
 
   LargeBuffer buffer_;
   InstructionSet instruction_set_;
   WorkerPool* pool_;
-  std::size_t hot_bytes_ = 0;
+  bool hot_ = false;
+  std::size_t pass_bytes_ = 0;
   std::size_t next_ = 0;  // where reading goes on
   std::vector<Reader> readers_;
   std::vector<Multiplier> multipliers_;

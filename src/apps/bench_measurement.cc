@@ -112,8 +112,9 @@ class ProblemBench {
 
   Result<BenchResult> run() {
     choose_inputs();
-    ceilings_.restart(problem_.scheme == BenchScheme::kW4A4,
-                      settings_.hot ? static_cast<std::size_t>(problem_.weight_bytes()) : 0);
+    const double chosen = static_cast<double>(chooser_->num_chosen(0));
+    const double read = settings_.hot ? problem_.weight_bytes() : problem_.bytes_read(chosen);
+    ceilings_.restart(problem_.scheme == BenchScheme::kW4A4, settings_.hot, static_cast<std::size_t>(read));
     std::fill(output_.begin(), output_.end(), std::numeric_limits<float>::quiet_NaN());
     (void)repeat();
     NVFP4_RETURN_IF_ERROR(check_output());

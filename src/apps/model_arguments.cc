@@ -185,19 +185,15 @@ void print_kernels(const RunnableModel& model, std::FILE* out) {
   fmt::print(out, "CPU: {} ({} {} here), {} thread{}, 2 MB pages: {}\n", instruction_set_name(model.instruction_set),
              is_best ? "best of" : "chosen of", fmt::join(sets_that_run_here(), ", "), model.pool->num_workers(),
              model.pool->num_workers() == 1 ? "" : "s", about_large_pages());
-  print_kernels(*model.model, out);
-}
-
-void print_kernels(const models::LanguageModel& model, std::FILE* out) {
   std::size_t kind_width = 5;
   std::size_t kernel_width = 6;
-  for (const models::ServedBy& line : model.served_by()) {
+  for (const models::ServedBy& line : model.model->served_by()) {
     kind_width = std::max(kind_width, line.layer_kind.size());
     kernel_width = std::max(kernel_width, line.kernel.size());
   }
   fmt::print(out, "{:<{}}  {:<11}  {:>7}  {:>9}  {:<{}}  {}\n", "layer", kind_width, "scheme", "weights", "size",
              "kernel", kernel_width, "why");
-  for (const models::ServedBy& line : model.served_by()) {
+  for (const models::ServedBy& line : model.model->served_by()) {
     fmt::print(out, "{:<{}}  {:<11}  {:>7}  {:>9}  {:<{}}  {}\n", printable(line.layer_kind), kind_width, line.scheme,
                line.num_weights, human_bytes(static_cast<double>(line.num_bytes)), line.kernel, kernel_width,
                line.reason);

@@ -63,7 +63,6 @@ struct RunnableModel {
 
 // A line about the processor, then layer kind -> scheme in the file -> kernel -> reason.
 void print_kernels(const RunnableModel& model, std::FILE* out);
-void print_kernels(const models::LanguageModel& model, std::FILE* out);  // the table alone
 [[nodiscard]] nlohmann::json kernels_json(const models::LanguageModel& model);
 [[nodiscard]] nlohmann::json cpu_json(const RunnableModel& model);
 

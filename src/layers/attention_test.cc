@@ -64,13 +64,16 @@ Attention make(const Heads& heads) {
 // Runs tokens [position, position + x.size() / hidden) of one sequence.
 class Session {
  public:
-  Session(const Heads& heads, KvType type, Precision precision, std::size_t num_workers = 2)
+  Session(const Heads& heads, KvType type, Precision precision, std::size_t num_workers = 2,
+          std::uint32_t num_blocks = 5)
       : heads_(heads),
         attention_(make(heads)),
         rope_(heads.head_dim, kTheta, {}),
-        cache_(KvCache::create({2, heads.num_kv_heads, heads.head_dim, {}, {}}, type, 8).value()),
+        cache_(KvCache::create({2, heads.num_kv_heads, heads.head_dim, {}, {}}, type, num_blocks + 3).value()),
         precision_(precision),
-        num_workers_(num_workers) {}
+        num_workers_(num_workers) {
+    for (std::uint32_t i = 0; i < num_blocks; ++i) blocks_.push_back((3 + 7 * i) % (num_blocks + 3));
+  }
 
   std::vector<float> feed(std::span<const float> x) {
     const auto num_tokens = static_cast<std::uint32_t>(x.size() / heads_.hidden());
@@ -95,7 +98,7 @@ class Session {
   KvCache cache_;
   Precision precision_;
   std::size_t num_workers_;
-  std::vector<std::uint32_t> blocks_ = {5, 2, 7, 0, 3};  // 80 tokens, out of order
+  std::vector<std::uint32_t> blocks_;  // out of order
   std::uint32_t position_ = 0;
 };
 
@@ -160,10 +163,10 @@ Expected naive(const Heads& heads, std::span<const float> x, std::uint32_t posit
 }
 
 // A score carries, relative to |q| |k| / sqrt(d): the norms (6 each), the rotations (the angle in float32 up to
-// position 80 is off by 80 u, its sine and cosine u, two products and a sum 2: 83 each), the sum (d / 8 + 3), 2 for the
+// position 80 is off by 80 u, its sine and cosine u, two products and a sum 2: 83 each), the sum (d), 2 for the
 // scale. A weight is off by twice that (its own score and the largest), and each of the sums over n keys by n + 4 more.
 double bound(const Heads& heads, double max_score, std::uint32_t num_keys, double max_value) {
-  const double score = (12 + 2 * 83 + heads.head_dim / 8.0 + 5) * max_score;
+  const double score = (12 + 2 * 83 + heads.head_dim + 2) * max_score;
   return (2 * score + 2 * (num_keys + 4.0)) * 0x1p-24 * max_value;
 }
 
@@ -234,6 +237,29 @@ TEST(Attention, ChunksSeeThePastInTheCache) {
       const std::vector<float> y = session.feed(std::span(x).subspan(t * heads.hidden(), heads.hidden()));
       EXPECT_TRUE(std::equal(y.begin(), y.end(), whole.begin() + static_cast<std::ptrdiff_t>(t * heads.hidden())))
           << "position " << t << ", " << kv_type_name(type);
+    }
+  }
+}
+
+// Few tokens with a long past: workers share out its chunks. Many tokens: each worker takes some.
+TEST(Attention, WhoeverComputesALongContextTheBitsAreTheSame) {
+  constexpr std::uint32_t kTokens = 1100;
+  for (const std::uint32_t window : {0U, 700U}) {
+    const Heads heads{4, 2, 16, window};
+    Random random(5);
+    const std::vector<float> x = random.floats(std::size_t{kTokens} * heads.hidden(), -2.0F, 2.0F);
+    const std::vector<float> whole = Session(heads, KvType::kBF16, Precision::kBF16, 1, 70).feed(x);
+    for (const std::size_t num_workers : {1U, 2U, 7U}) {
+      Session session(heads, KvType::kBF16, Precision::kBF16, num_workers, 70);
+      std::vector<float> y;
+      std::uint32_t at = 0;
+      for (const std::uint32_t count : {600U, 480U, 1U, 1U, 17U, 1U}) {
+        const std::vector<float> part =
+            session.feed(std::span(x).subspan(std::size_t{at} * heads.hidden(), std::size_t{count} * heads.hidden()));
+        y.insert(y.end(), part.begin(), part.end());
+        at += count;
+      }
+      EXPECT_EQ(y, whole) << num_workers << " workers, window " << window;
     }
   }
 }

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu_shared/activation_rows.h"
+#include "kernels/cpu_avx2/activation_rows.h"
 #include "kernels/cpu_shared/plain_linear.h"
 #include "kernels/cpu_shared/plain_tiles.h"
 
@@ -50,7 +50,7 @@ struct PlainIsa {
   }
 };
 
-constexpr plain::Code kCode = {plain::Tiles<PlainIsa>::run_piece, cpu_shared::round_row};
+constexpr plain::Code kCode = {plain::Tiles<PlainIsa>::run_piece, round_row};
 
 void run(const LinearWeight& weight, Activation activation, const LinearArgs& args, Workspace& workspace,
          WorkerPool& pool) {

@@ -6,14 +6,14 @@
 #include <array>
 
 #include "kernels/cpu_shared/activation_rows.h"
+#include "kernels/cpu_shared/row_scale.h"
 
 namespace nvfp4::kernels::cpu_shared::plain {
 namespace {
 
-// Tokens [begin, end) of one expert. The units of an expert follow one another, from first_unit on.
+// Tokens [begin, end) of one expert.
 struct Unit {
   std::uint32_t expert_idx, begin, end;
-  std::uint32_t first_unit, num_units;
 };
 
 struct Job {
@@ -40,24 +40,14 @@ std::span<const Unit> make_units(const LinearWeight& weight, const LinearArgs& a
     const std::uint32_t begin = args.expert_offsets.empty() ? 0 : args.expert_offsets[e];
     const std::uint32_t end = args.expert_offsets.empty() ? args.num_rows : args.expert_offsets[e + 1];
     const std::uint32_t num_units = (end - begin + kUnitTokens - 1) / kUnitTokens;
-    const std::uint32_t first_unit = count;
     for (std::uint32_t i = 0; i < num_units; ++i) {
       // Equal shares, in twelves: whole tiles of every instruction set.
       const std::uint32_t share = ((end - begin + num_units - 1) / num_units + 11) / 12 * 12;
       const std::uint32_t from = std::min(begin + i * share, end);
-      units[count++] = {e, from, std::min(from + share, end), first_unit, num_units};
+      units[count++] = {e, from, std::min(from + share, end)};
     }
   }
   return units.first(count);
-}
-
-float scale_of_row(const LinearWeight& weight, std::uint32_t expert_idx, std::uint64_t row) {
-  if (weight.scale2.empty()) return 1.0F;
-  if (weight.per_row_scale) return weight.scale2[expert_idx * weight.out_features + row];
-  if (weight.shard_rows.size() < 2) return weight.scale2[expert_idx];
-  std::size_t shard_idx = 0;
-  for (std::uint64_t end = weight.shard_rows[0]; row >= end; end += weight.shard_rows[shard_idx]) ++shard_idx;
-  return weight.scale2[expert_idx * weight.shard_rows.size() + shard_idx];
 }
 
 // A unit's x stays in the second-level cache while all rows of the weight pass by.
@@ -77,7 +67,7 @@ void run_piece(const Job& job, std::size_t piece_idx, float* scratch) {
   piece.x_stride = job.x_stride;
   piece.num_tokens = unit.end - unit.begin;
   piece.multipliers = job.multipliers == nullptr ? nullptr : job.multipliers + unit.begin;
-  for (std::uint64_t r = 0; r < piece.num_rows; ++r) scales[r] = scale_of_row(weight, unit.expert_idx, n + r);
+  scales_of_rows(weight, unit.expert_idx, n, piece.num_rows, scales.data());
   piece.scales = scales.data();
   piece.bias = weight.bias.empty() ? nullptr : weight.bias.data() + n;
   piece.y = job.args.y + unit.begin * weight.out_features + n;

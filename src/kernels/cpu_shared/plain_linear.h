@@ -16,7 +16,7 @@ inline constexpr std::uint64_t kLanes = 16;        // partial sums of an output:
 inline constexpr std::uint64_t kPieceRows = 32;    // output rows of a piece
 inline constexpr std::uint64_t kGroupRows = 4;     // of these, how many lie together in scratch
 inline constexpr std::uint64_t kPanelDepth = 512;  // k that are decoded together
-inline constexpr std::uint32_t kUnitTokens = 192;  // tokens whose sums fit in the second-level cache
+inline constexpr std::uint32_t kUnitTokens = 96;   // tokens whose x and sums fit in the second-level cache
 
 // Plain pointers only: this goes to code that is compiled for other processors than the caller.
 struct Piece {

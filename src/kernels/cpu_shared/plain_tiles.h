@@ -242,27 +242,11 @@ class Tiles {
     }
   }
 
-  // Brings a part of the next tokens' x near: it comes from a far cache, and no loop of its own would wait for it.
-  static void prefetch(const float* x, std::uint64_t x_stride, std::uint32_t num_tokens, std::uint64_t begin,
-                       std::uint64_t end) {
-    for (std::uint32_t t = 0; t < num_tokens; ++t) {
-      for (std::uint64_t k = begin; k < end; k += kLanes) {
-        _mm_prefetch(reinterpret_cast<const char*>(x + t * x_stride + k), _MM_HINT_T0);
-      }
-    }
-  }
-
   // Tokens [t, t + num_tokens) with elements [k, k + depth) of all rows; sums [groups of rows][num_tokens].
   static void multiply_panel(const Piece& piece, const float* panel, std::uint64_t k, std::uint64_t depth,
                              std::uint32_t t, std::uint32_t num_tokens, float* sums) {
     const float* const x = piece.x + t * piece.x_stride + k;
-    const std::uint32_t left = piece.num_tokens - t - num_tokens;
-    const std::uint32_t num_next = left < kTileTokens ? left : kTileTokens;
-    const std::uint64_t share = kGroupRows * kPanelDepth / kPieceRows;
     for (std::uint64_t n = 0; n < piece.num_rows; n += kGroupRows) {
-      const std::uint64_t begin = n / kGroupRows * share;
-      prefetch(x + num_tokens * piece.x_stride, piece.x_stride, num_next, begin,
-               begin + share < depth ? begin + share : depth);
       Rows rows;
       group_rows(reinterpret_cast<const std::byte*>(panel), piece.num_rows, kPanelDepth * sizeof(float), n, rows);
       multiply_tokens<WeightFormat::kF32, kTileTokens>(rows, x, piece.x_stride, num_tokens,
