@@ -35,6 +35,7 @@ Result<std::vector<BenchProblem>> parse_problems(const std::vector<std::string>&
   for (const std::string& text : texts) {
     auto problem = parse_bench_problem(text);
     NVFP4_RETURN_IF_ERROR(problem);
+    NVFP4_RETURN_IF_ERROR(check_memory(*problem));
     problems.push_back(std::move(problem).value());
   }
   return problems;

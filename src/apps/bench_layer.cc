@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -24,6 +25,11 @@ struct Matrix {
   std::uint64_t out_features, in_features;
 };
 
+// Means nothing where there is no gate.
+kernels::GateFunction gate_function(ExpertActivation activation) {
+  return activation == ExpertActivation::kGeluTanh ? kernels::GateFunction::kGeluTanh : kernels::GateFunction::kSilu;
+}
+
 class LayerMaker {
  public:
   LayerMaker(const BenchProblem& problem, InstructionSet instruction_set, WorkerPool& pool)
@@ -34,19 +40,20 @@ class LayerMaker {
   }
 
   [[nodiscard]] Result<layers::SparseMoe> moe(std::uint64_t key) const {
-    if (problem_.expert_activation != ExpertActivation::kSilu) {
-      return Error{ErrorCode::kUnsupported, problem_.to_string(), "layers of experts have silu only; write silu"};
-    }
     auto router = make({"router", BenchScheme::kBF16, 1, problem_.num_experts, problem_.hidden_size}, kRouterKey);
     NVFP4_RETURN_IF_ERROR(router);
-    auto gate = experts("gate", problem_.intermediate_size, problem_.hidden_size, key);
-    NVFP4_RETURN_IF_ERROR(gate);
+    std::optional<layers::Linear> gate;
+    if (problem_.expert_activation != ExpertActivation::kRelu2) {
+      auto made = experts("gate", problem_.intermediate_size, problem_.hidden_size, key);
+      NVFP4_RETURN_IF_ERROR(made);
+      gate = std::move(made).value();
+    }
     auto up = experts("up", problem_.intermediate_size, problem_.hidden_size, key + 1);
     NVFP4_RETURN_IF_ERROR(up);
     auto down = experts("down", problem_.hidden_size, problem_.intermediate_size, key + 2);
     NVFP4_RETURN_IF_ERROR(down);
-    return layers::SparseMoe(std::move(router).value(), std::move(gate).value(), std::move(up).value(),
-                             std::move(down).value(), problem_.top_k, true);
+    return layers::SparseMoe(std::move(router).value(), std::move(gate), std::move(up).value(), std::move(down).value(),
+                             problem_.top_k, true, gate_function(problem_.expert_activation));
   }
 
  private:

@@ -37,20 +37,6 @@ std::size_t num_copies_for(const BenchProblem& problem, bool hot) {
   return static_cast<std::size_t>(std::clamp(std::min(wanted, affordable), 1.0, static_cast<double>(kMaxCopies)));
 }
 
-Status check_memory(const BenchProblem& problem) {
-  const double tokens = problem.num_tokens;
-  double num_values = tokens * static_cast<double>(4 * problem.input_size() + problem.output_size());
-  if (problem.is_moe()) {
-    num_values += tokens * problem.top_k * static_cast<double>(problem.hidden_size + 2 * problem.intermediate_size);
-  }
-  const double needed = 2 * problem.weight_bytes() + num_values * sizeof(float);
-  const std::uint64_t available = available_memory_bytes();
-  if (available == 0 || needed <= static_cast<double>(available)) return {};
-  return Error{ErrorCode::kInvalidArgument, fmt::format("nvfp4 bench: problem \"{}\"", problem.to_string()),
-               fmt::format("needs {} and {} are free; measure a smaller one", human_bytes(needed),
-                           human_bytes(static_cast<double>(available)))};
-}
-
 // Which input goes to which copy, so that a copy's experts were not used recently: the cache may still hold those.
 class InputChooser {
  public:
@@ -113,8 +99,8 @@ class ProblemBench {
   Result<BenchResult> run() {
     choose_inputs();
     const double chosen = static_cast<double>(chooser_->num_chosen(0));
-    const double read = settings_.hot ? problem_.weight_bytes() : problem_.bytes_read(chosen);
-    ceilings_.restart(problem_.scheme == BenchScheme::kW4A4, settings_.hot, static_cast<std::size_t>(read));
+    const double num_bytes = settings_.hot ? problem_.weight_bytes() : problem_.bytes_read(chosen);
+    ceilings_.restart(problem_.scheme == BenchScheme::kW4A4, settings_.hot, static_cast<std::size_t>(num_bytes));
     std::fill(output_.begin(), output_.end(), std::numeric_limits<float>::quiet_NaN());
     (void)repeat();
     NVFP4_RETURN_IF_ERROR(check_output());
@@ -223,9 +209,22 @@ std::uint64_t cold_bytes() {
   return available == 0 ? kAtLeast : std::min(wanted, available / 2);
 }
 
+Status check_memory(const BenchProblem& problem) {
+  const double tokens = problem.num_tokens;
+  double num_values = tokens * static_cast<double>(4 * problem.input_size() + problem.output_size());
+  if (problem.is_moe()) {
+    num_values += tokens * problem.top_k * static_cast<double>(problem.hidden_size + 2 * problem.intermediate_size);
+  }
+  const double needed = 2 * problem.weight_bytes() + num_values * sizeof(float);
+  const std::uint64_t available = available_memory_bytes();
+  if (available == 0 || needed <= static_cast<double>(available)) return {};
+  return Error{ErrorCode::kInvalidArgument, fmt::format("nvfp4 bench: problem \"{}\"", problem.to_string()),
+               fmt::format("needs {} and {} are free; measure a smaller one", human_bytes(needed),
+                           human_bytes(static_cast<double>(available)))};
+}
+
 Result<BenchResult> measure(const BenchProblem& problem, const BenchSettings& settings, Ceilings& ceilings,
                             WorkerPool& pool) {
-  NVFP4_RETURN_IF_ERROR(check_memory(problem));
   auto layers = BenchLayers::create(problem, num_copies_for(problem, settings.hot), settings.instruction_set, pool);
   NVFP4_RETURN_IF_ERROR(layers);
   ProblemBench bench(problem, settings, std::move(layers).value(), ceilings, pool);

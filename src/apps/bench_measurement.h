@@ -38,6 +38,9 @@ struct BenchResult {
 // Weights that must lie between two uses of one copy, so that it comes from memory.
 [[nodiscard]] std::uint64_t cold_bytes();
 
+// An Error when the problem needs more memory than is free.
+[[nodiscard]] Status check_memory(const BenchProblem& problem);
+
 // An Error when there is not the memory, when no kernel serves the problem, or when the result is not finite.
 [[nodiscard]] Result<BenchResult> measure(const BenchProblem& problem, const BenchSettings& settings,
                                           Ceilings& ceilings, WorkerPool& pool);

@@ -72,8 +72,10 @@ void SparseMoe::route(std::span<const float> x, std::uint32_t num_tokens, std::s
 
 void SparseMoe::run_inner(std::span<const float> rows, std::uint32_t num_rows, std::span<const std::uint32_t> offsets,
                           std::span<float> inner, const Context& context) const {
+  const ProfileSpan span(context.profile, Stage::kGateUp);
   if (gate_) return Linear::run_gated(*gate_, up_, function_, rows, num_rows, inner, context, offsets);
   up_.run(rows, num_rows, inner, context, offsets);
+  const ProfileSpan activation(context.profile, Stage::kActivation);
   constexpr std::size_t kGrain = 4096;
   context.pool.run_ranges(inner.size(), kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
     context.rows.relu2(inner.data() + begin, inner.data() + begin, end - begin, context.rounding());
@@ -82,6 +84,7 @@ void SparseMoe::run_inner(std::span<const float> rows, std::uint32_t num_rows, s
 
 void SparseMoe::run(std::span<const float> x, std::uint32_t num_tokens, std::span<float> y,
                     const Context& context) const {
+  const ProfileSpan span(context.profile, Stage::kExpertSum);
   const Workspace::Mark mark(context.workspace);
   Workspace& workspace = context.workspace;
   const std::uint32_t num_rows = num_tokens * top_k_;
@@ -98,7 +101,10 @@ void SparseMoe::run(std::span<const float> x, std::uint32_t num_tokens, std::spa
   });
   const std::span<float> inner = workspace.take<float>(num_rows * up_.out_features());
   run_inner(rows, num_rows, grouping.offsets, inner, context);
-  down_.run(inner, num_rows, rows, context, grouping.offsets);
+  {
+    const ProfileSpan down(context.profile, Stage::kDown);
+    down_.run(inner, num_rows, rows, context, grouping.offsets);
+  }
 
   context.pool.run(num_tokens, [&](std::size_t t, std::size_t) {
     float* const out = y.data() + t * hidden;

@@ -64,8 +64,8 @@ double gate_function(GateFunction f, double a) {
   return a / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (a + 0.044715 * a * a * a)));
 }
 
-// exp() within 2 u, the sum and the quotient u each. Of gelu the exponent has five roundings, which exp() multiplies by
-// its size. Where exp overflows the result is -0, off by less than 128 / 2^126.
+// exp() within 2.02 u, the sum and the quotient u each. Of gelu the exponent has five roundings, which exp() multiplies
+// by its size. Where exp overflows the result is -0, off by less than 128 / 2^126.
 TEST_P(RowKernelsTest, GatesAgreeWithFloat64OnEveryThousandthFloat) {
   const std::vector<float> values = sampled_floats();
   const std::vector<float> ones(values.size(), 1.0F);

@@ -58,13 +58,14 @@ using Packing = cpu_shared::RowPacking<PackIsa>;
 
 }  // namespace
 
-float TileIsa::pack_digits(const float* x, std::uint64_t count, std::uint32_t stride, bool for_panel, DigitTile* out) {
-  return Packing::pack_digits(x, count, stride, for_panel, out);
+float TileIsa::pack_digits(const float* x, std::uint64_t count, const cpu_shared::PackedPlace& place, bool for_panel,
+                           DigitTile* out) {
+  return Packing::pack_digits(x, count, place, for_panel, out);
 }
 
 void TileIsa::pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                         std::uint32_t stride, CodeTile* out) {
-  Packing::pack_codes(codes, block_scales, count, stride, out);
+                         const cpu_shared::PackedPlace& place, CodeTile* out) {
+  Packing::pack_codes(codes, block_scales, count, place, out);
 }
 
 }  // namespace nvfp4::kernels::cpu_avx2

@@ -84,9 +84,10 @@ struct TileIsa {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu8_epi32(bytes), 20));
   }
 
-  static float pack_digits(const float* x, std::uint64_t count, std::uint32_t stride, bool for_panel, DigitTile* out);
+  static float pack_digits(const float* x, std::uint64_t count, const cpu_shared::PackedPlace& place, bool for_panel,
+                           DigitTile* out);
   static void pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                         std::uint32_t stride, CodeTile* out);
+                         const cpu_shared::PackedPlace& place, CodeTile* out);
   static constexpr auto quantize_nvfp4_row = cpu_avx2::quantize_nvfp4_row;
 };
 

@@ -72,9 +72,10 @@ struct TileIsaBase {
 
   using DigitTile = cpu_shared::DigitTile;
   using CodeTile = cpu_shared::CodeTile;
-  static float pack_digits(const float* x, std::uint64_t count, std::uint32_t stride, bool for_panel, DigitTile* out);
+  static float pack_digits(const float* x, std::uint64_t count, const cpu_shared::PackedPlace& place, bool for_panel,
+                           DigitTile* out);
   static void pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                         std::uint32_t stride, CodeTile* out);
+                         const cpu_shared::PackedPlace& place, CodeTile* out);
   static constexpr auto quantize_nvfp4_row = cpu_avx512::quantize_nvfp4_row;
 };
 

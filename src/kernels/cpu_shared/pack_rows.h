@@ -31,18 +31,19 @@ struct RowPacking {
     }
   }
 
-  static float pack_digits(const float* x, std::uint64_t count, std::uint32_t stride, bool for_panel, DigitTile* out) {
+  static float pack_digits(const float* x, std::uint64_t count, const PackedPlace& place, bool for_panel,
+                           DigitTile* out) {
     const std::uint64_t num_tiles = Tile16x64::num_tiles(count);
     std::uint32_t row_bits = 0;
     for (std::uint64_t i = 0; i < num_tiles; ++i) {
       const std::uint32_t bits = Isa::largest_bits(x + i * Tile16x64::kCols, num_blocks_of(count, i));
-      out[i * stride].scale = float_from_bits(bits);
+      out[place.of(i)].scale = float_from_bits(bits);
       row_bits = bits > row_bits ? bits : row_bits;
     }
     const bool finite = row_bits < kInfinityBits;
     const std::int32_t row_shift = fixed_point_shift(row_bits);
     for (std::uint64_t i = 0; i < num_tiles; ++i) {
-      DigitTile& tile = out[i * stride];
+      DigitTile& tile = out[place.of(i)];
       const std::uint32_t bits = float_bits(tile.scale);
       if (!finite || bits == 0) {
         clear(tile, for_panel, 0);
@@ -62,12 +63,12 @@ struct RowPacking {
   }
 
   static void pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                         std::uint32_t stride, CodeTile* out) {
+                         const PackedPlace& place, CodeTile* out) {
     const __m128i order = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPackedOrder.data()));
     const __m128i offset = _mm_set1_epi8(-128);
     const std::uint64_t num_tiles = Tile16x64::num_tiles(count);
     for (std::uint64_t i = 0; i < num_tiles; ++i) {
-      CodeTile& tile = out[i * stride];
+      CodeTile& tile = out[place.of(i)];
       const std::uint64_t num_blocks = num_blocks_of(count, i);
       for (std::uint64_t b = 0; b < num_blocks; ++b) {
         const std::uint64_t at = i * Tile16x64::kCols + 16 * b;

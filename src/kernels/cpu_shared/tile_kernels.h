@@ -54,14 +54,26 @@ struct TileProducts {
   std::uint32_t max_panel = 0;
 };
 
+// Where the records of one token lie: tile i at (i / tiles_per_stream) * stream_stride +
+// (i % tiles_per_stream) * stride, in records.
+struct PackedPlace {
+  std::uint64_t stride = 1;
+  std::uint64_t stream_stride = 0;
+  std::uint64_t tiles_per_stream = 1;
+
+  [[nodiscard]] std::uint64_t of(std::uint64_t tile) const {
+    return tile / tiles_per_stream * stream_stride + tile % tiles_per_stream * stride;
+  }
+};
+
 struct TileKernels {
   TileProducts digits, codes;
   std::size_t panel_tile_bytes = 0;
-  // Packs one token x [count] into records `stride` apart; answers what its sums are to be multiplied by.
-  float (*pack_digits)(const float* x, std::uint64_t count, std::uint32_t stride, bool for_panel, DigitTile* out);
+  // Packs one token x [count]; answers what its sums are to be multiplied by.
+  float (*pack_digits)(const float* x, std::uint64_t count, const PackedPlace& place, bool for_panel, DigitTile* out);
   // codes [count], block_scales [count / 16] E4M3.
   void (*pack_codes)(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                     std::uint32_t stride, CodeTile* out);
+                     const PackedPlace& place, CodeTile* out);
   // See activation_rows.h of the room.
   float (*quantize_nvfp4_row)(const LinearWeight& weight, Activation activation, std::uint32_t expert_idx,
                               const float* x, float* scratch, std::int8_t* codes, std::uint8_t* block_scales);

@@ -90,8 +90,13 @@ class TileLinear {
   void cut(std::span<Segment> segments);
   void take_inputs(Workspace& workspace);
   Scratch take_scratch(Workspace& workspace) const;
-  [[nodiscard]] std::uint64_t packed_offset(std::uint64_t token) const {
-    return token * num_tiles_ * record_bytes(input_);
+  // Packed inputs of a segment are one stream for each kPanelTiles of columns: [group][tile][token of the group]. Whole
+  // multiples of kPanelTiles, when there are more.
+  [[nodiscard]] std::uint64_t stream_tiles() const { return std::min(num_tiles_, kPanelTiles); }
+  [[nodiscard]] std::uint64_t padded_tiles() const { return divide_up(num_tiles_, stream_tiles()) * stream_tiles(); }
+  [[nodiscard]] std::uint64_t record_of(const Segment& segment, std::uint32_t group, std::uint64_t stream) const {
+    return segment.first_token * padded_tiles() +
+           (segment.num_tokens * stream + segment.group_begin(group)) * stream_tiles();
   }
   [[nodiscard]] const std::uint8_t* tiles_of(const Operand& operand, std::uint32_t expert_idx,
                                              std::uint64_t row_group) const {
@@ -107,7 +112,7 @@ class TileLinear {
   }
 
   void pack_group(const Operand& operand, std::uint64_t group_idx, const Scratch& scratch) const;
-  void pack_token(const Operand& operand, const Segment& segment, std::uint32_t token, std::uint32_t stride,
+  void pack_token(const Operand& operand, const Segment& segment, std::uint32_t token, const PackedPlace& place,
                   std::uint8_t* out, const Scratch& scratch) const;
   void run_piece(std::uint64_t piece_idx, const Scratch& scratch) const;
   void run_few(const Segment& segment, std::uint64_t first_row_group, std::uint64_t end_row_group,
@@ -185,7 +190,7 @@ void TileLinear::take_inputs(Workspace& workspace) {
       operand.packed = operands_[0].packed;
       operand.multipliers = operands_[0].multipliers;
     } else {
-      operand.packed = workspace.take<std::uint8_t>(packed_offset(args_.num_rows)).data();
+      operand.packed = workspace.take<std::uint8_t>(args_.num_rows * padded_tiles() * record_bytes(input_)).data();
       operand.multipliers = workspace.take<float>(args_.num_rows).data();
     }
   }
@@ -211,21 +216,22 @@ void TileLinear::pack_group(const Operand& operand, std::uint64_t group_idx, con
   const auto group = static_cast<std::uint32_t>(group_idx - segment.first_group);
   const std::uint32_t begin = segment.group_begin(group);
   const std::uint32_t size = segment.group_begin(group + 1) - begin;
-  std::uint8_t* const out = operand.packed + packed_offset(segment.first_token + begin);
+  const PackedPlace place{size, segment.num_tokens * stream_tiles(), stream_tiles()};
+  std::uint8_t* const out = operand.packed + record_of(segment, group, 0) * record_bytes(input_);
   for (std::uint32_t t = 0; t < size; ++t) {
-    pack_token(operand, segment, segment.first_token + begin + t, size, out + t * record_bytes(input_), scratch);
+    pack_token(operand, segment, segment.first_token + begin + t, place, out + t * record_bytes(input_), scratch);
   }
 }
 
-void TileLinear::pack_token(const Operand& operand, const Segment& segment, std::uint32_t token, std::uint32_t stride,
-                            std::uint8_t* out, const Scratch& scratch) const {
+void TileLinear::pack_token(const Operand& operand, const Segment& segment, std::uint32_t token,
+                            const PackedPlace& place, std::uint8_t* out, const Scratch& scratch) const {
   const LinearWeight& weight = *operand.weight;
   const std::uint64_t in = weight.in_features;
   const float* x = args_.x + token * in;
   if (input_ == TileInput::kCodes) {
     const float multiplier = kernels_.quantize_nvfp4_row(weight, activation_, segment.expert_idx, x, scratch.x,
                                                          scratch.codes, scratch.block_scales);
-    kernels_.pack_codes(scratch.codes, scratch.block_scales, in, stride, reinterpret_cast<CodeTile*>(out));
+    kernels_.pack_codes(scratch.codes, scratch.block_scales, in, place, reinterpret_cast<CodeTile*>(out));
     operand.multipliers[token] = 0.25F * multiplier;  // weights and inputs are twice E2M1
     return;
   }
@@ -233,7 +239,7 @@ void TileLinear::pack_token(const Operand& operand, const Segment& segment, std:
     for (std::uint64_t k = 0; k < in; ++k) scratch.x[k] = x[k] * weight.pre_quant_scale[k];
     x = scratch.x;
   }
-  operand.multipliers[token] = kernels_.pack_digits(x, in, stride, !segment.few, reinterpret_cast<DigitTile*>(out));
+  operand.multipliers[token] = kernels_.pack_digits(x, in, place, !segment.few, reinterpret_cast<DigitTile*>(out));
 }
 
 void TileLinear::run_piece(std::uint64_t piece_idx, const Scratch& scratch) const {
@@ -254,7 +260,7 @@ void TileLinear::run_few(const Segment& segment, std::uint64_t first_row_group, 
   for (std::uint64_t group = first_row_group; group < end_row_group; ++group) {
     for (std::size_t i = 0; i < num_operands_; ++i) {
       multiply(tiles_of(operands_[i], segment.expert_idx, group), num_tiles_,
-               operands_[i].packed + packed_offset(segment.first_token), scratch.acc[i]);
+               operands_[i].packed + record_of(segment, 0, 0) * record_bytes(input_), scratch.acc[i]);
     }
     const std::uint64_t row = group * Tile16x64::kRows;
     store(segment, row, std::min(Tile16x64::kRows, weight_.out_features - row), 0, segment.num_tokens, Tile16x64::kRows,
@@ -274,7 +280,7 @@ void TileLinear::multiply_panel(const Operand& operand, const Segment& segment, 
       const std::uint32_t begin = segment.group_begin(group);
       const std::uint32_t size = segment.group_begin(group + 1) - begin;
       const std::uint8_t* const x =
-          operand.packed + packed_offset(segment.first_token + begin) + tile * size * record_bytes(input_);
+          operand.packed + record_of(segment, group, tile / kPanelTiles) * record_bytes(input_);
       products_.panel[size - 1](panel, num_tiles, x, acc + (begin - first_token) * kPanelRows);
     }
   }
@@ -345,7 +351,9 @@ std::size_t tile_linear_workspace_bytes(const TileKernels& kernels, const Linear
     of_worker += Workspace::bytes_for<std::int8_t>(problem.in_features) +
                  Workspace::bytes_for<std::uint8_t>(problem.in_features / Tile16x64::kBlockCols);
   }
-  const std::size_t of_input = Workspace::bytes_for<std::uint8_t>(num_rows * num_tiles * record_bytes(input)) +
+  const std::uint64_t padded_tiles =
+      num_tiles <= kPanelTiles ? num_tiles : divide_up(num_tiles, kPanelTiles) * kPanelTiles;
+  const std::size_t of_input = Workspace::bytes_for<std::uint8_t>(num_rows * padded_tiles * record_bytes(input)) +
                                Workspace::bytes_for<float>(num_rows);
   return Workspace::bytes_for<Segment>(problem.num_experts) + num_operands * of_input +
          Workspace::bytes_for<Scratch>(num_workers) + num_workers * of_worker;

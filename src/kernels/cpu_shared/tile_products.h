@@ -35,6 +35,12 @@ struct TileFunctions {
   static constexpr int kVectorBytes = kLanes * 4;
   static constexpr int kPanelBlockBytes = 6 * kVectorBytes;  // 4 of weights, scales, biases
   static constexpr int kPanelVectorTileBytes = 4 * kPanelBlockBytes;
+#ifndef NVFP4_PF
+#define NVFP4_PF 4608
+#define NVFP4_LOC 3
+#endif
+  static constexpr std::uint64_t kFewPrefetch = NVFP4_PF;  // bytes ahead
+  static constexpr int kFewLocality = NVFP4_LOC;
   static constexpr std::size_t kPanelTileBytes = std::size_t{kPanelVectors} * kPanelVectorTileBytes;
 
   // Weights of one block: bytes of columns in kPackedOrder, and their scales.
@@ -49,6 +55,15 @@ struct TileFunctions {
     Isa::decode(codes + 64, table, out.w[2], out.w[3]);
     out.scale = Isa::tile_scale(tile + block * 16 + half * kLanes);
     return out;
+  }
+
+  // The processor's own prefetching does not keep up with tiles that are computed on as they come.
+  static NVFP4_INLINE void prefetch_tile(const std::uint8_t* tile) {
+    if constexpr (kFewPrefetch == 0) return;
+    NVFP4_UNROLL
+    for (std::uint64_t line = 0; line < Tile16x64::kBytes; line += 64) {
+      __builtin_prefetch(tile + kFewPrefetch + line, 0, kFewLocality);
+    }
   }
 
   // Blocks of a tile that are multiplied side by side: with few tokens, chains of dependent sums would wait otherwise.
@@ -115,6 +130,7 @@ struct TileFunctions {
       const auto* x = reinterpret_cast<const DigitTile*>(packed);
       const std::uint8_t* tile = tiles;
       for (std::uint64_t i = 0; i < num_tiles; ++i, tile += Tile16x64::kBytes, x += T) {
+        if (half == 0) prefetch_tile(tile);
         F tile_sum[T];
         NVFP4_UNROLL
         for (int first = 0; first < 4; first += B) {
@@ -152,6 +168,7 @@ struct TileFunctions {
       const auto* x = reinterpret_cast<const CodeTile*>(packed);
       const std::uint8_t* tile = tiles;
       for (std::uint64_t i = 0; i < num_tiles; ++i, tile += Tile16x64::kBytes, x += T) {
+        if (half == 0) prefetch_tile(tile);
         NVFP4_UNROLL
         for (int first = 0; first < 4; first += B) {
           Block blocks[B];

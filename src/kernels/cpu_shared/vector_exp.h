@@ -11,7 +11,7 @@ template <class P>
 struct VectorExp {
   using V = typename P::V;
 
-  // Within 1 ulp, subnormal results within one of their places; NaN stays NaN.
+  // Within 1.01 ulp, subnormal results within one of their places; NaN stays NaN.
   static V any(V x) {
     const V limited = P::max(P::all(-110.0F), P::min(P::all(100.0F), x));
     V n;
