@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <climits>
 #include <cmath>
@@ -221,10 +222,16 @@ std::vector<unsigned> affinity() {
 
 bool set_affinity(std::span<const unsigned> cpu_ids) {
   if (cpu_ids.empty()) return false;
-  const unsigned last = *std::max_element(cpu_ids.begin(), cpu_ids.end());
-  std::vector<unsigned long> mask(last / kBitsPerWord + 1, 0);
-  for (const unsigned id : cpu_ids) mask[id / kBitsPerWord] |= 1UL << (id % kBitsPerWord);
-  return ::sched_setaffinity(0, mask.size() * sizeof(unsigned long), reinterpret_cast<cpu_set_t*>(mask.data())) == 0;
+  // On the stack: a thread of a pool may begin while an operation runs that must not allocate.
+  std::array<unsigned long, kMaxCpus / kBitsPerWord> mask{};
+  unsigned last = 0;
+  for (const unsigned id : cpu_ids) {
+    if (id >= kMaxCpus) return false;
+    mask[id / kBitsPerWord] |= 1UL << (id % kBitsPerWord);
+    last = std::max(last, id);
+  }
+  const std::size_t num_bytes = (last / kBitsPerWord + 1) * sizeof(unsigned long);
+  return ::sched_setaffinity(0, num_bytes, reinterpret_cast<cpu_set_t*>(mask.data())) == 0;
 }
 
 }  // namespace nvfp4

@@ -1,4 +1,4 @@
-// Uninitialised memory for one large array: 2 MB pages from 8 MB on, the heap below. Aligned to 64 bytes.
+// Uninitialised memory for one large array: 2 MB pages from 1 MB on, the heap below. Aligned to 64 bytes.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace nvfp4 {
 
 class LargeBuffer {
  public:
-  static constexpr std::size_t kMinPagedBytes = 8 << 20;
+  static constexpr std::size_t kMinPagedBytes = 1 << 20;
   static constexpr std::size_t kAlignment = 64;
 
   LargeBuffer() = default;

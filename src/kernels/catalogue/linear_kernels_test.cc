@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/bf16.h"
 #include "kernels/catalogue/linear_catalogue.h"
 #include "kernels/reference/linear.h"
 #include "support/allocation_counter.h"
@@ -99,7 +100,7 @@ std::vector<Case> all_cases() {
 constexpr float kGuard = 12345.0F;
 
 std::vector<float> run(const LinearKernel& kernel, const RandomLinear& linear, std::span<const float> x,
-                       std::span<const std::uint32_t> offsets, WorkerPool& pool) {
+                       std::span<const std::uint32_t> offsets, WorkerPool& pool, bool round_to_bf16 = false) {
   const auto num_rows = static_cast<std::uint32_t>(x.size() / linear.spec.in_features);
   const std::size_t num_values = num_rows * linear.spec.out_features;
   constexpr std::size_t kGuards = 16;
@@ -107,7 +108,7 @@ std::vector<float> run(const LinearKernel& kernel, const RandomLinear& linear, s
   const std::size_t num_bytes = kernel.workspace_bytes(linear.problem(), num_rows, pool.num_workers());
   Workspace workspace;
   workspace.reserve(num_bytes);
-  const LinearArgs args{x.data(), y.data() + kGuards, num_rows, offsets};
+  const LinearArgs args{x.data(), y.data() + kGuards, num_rows, offsets, round_to_bf16};
   const support::PackedLinear packed(linear, kernel.layout);
 #if NVFP4_COUNTS_ALLOCATIONS
   const std::size_t before = support::num_allocations;
@@ -218,6 +219,16 @@ TEST_P(LinearKernels, ResultDoesNotDependOnTheNumberOfWorkers) {
     WorkerPool pool(num_workers);
     EXPECT_TRUE(same_bits(run(kernel(), linear, x, offsets, pool), expected)) << num_workers;
   }
+}
+
+TEST_P(LinearKernels, OutputsAreRoundedToBf16OnRequest) {
+  Random random(6);
+  const RandomLinear linear = make(37, 160, 2, random);
+  const std::vector<float> x = make_input(19, 160, random);
+  const std::vector<std::uint32_t> offsets = {0, 1, 19};
+  const std::vector<float> exact = run(kernel(), linear, x, offsets, pool_);
+  const std::vector<float> rounded = run(kernel(), linear, x, offsets, pool_, true);
+  for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_EQ(rounded[i], round_to_bf16(exact[i]));
 }
 
 TEST_P(LinearKernels, ResultDoesNotDependOnHowRowsAreSplitIntoCalls) {

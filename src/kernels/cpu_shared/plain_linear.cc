@@ -72,6 +72,7 @@ void run_piece(const Job& job, std::size_t piece_idx, float* scratch) {
   piece.bias = weight.bias.empty() ? nullptr : weight.bias.data() + n;
   piece.y = job.args.y + unit.begin * weight.out_features + n;
   piece.y_stride = weight.out_features;
+  piece.round_to_bf16 = job.args.round_to_bf16;
   piece.scratch = scratch;
   job.code.run_piece(piece);
 }

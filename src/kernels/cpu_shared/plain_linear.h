@@ -32,6 +32,7 @@ struct Piece {
   const float* bias = nullptr;         // [num_rows] or null
   float* y = nullptr;                  // [num_tokens, y_stride]
   std::uint64_t y_stride = 0;
+  bool round_to_bf16 = false;
   float* scratch = nullptr;  // scratch_floats(num_tokens), aligned to 64 bytes
 };
 

@@ -68,6 +68,21 @@ class Tiles {
     if constexpr (kFormat == WeightFormat::kBF16) return Isa::load_bf16(from);
   }
 
+  // What comes a group of rows later into the second-level cache, as one stream, and what comes soon into the first.
+  // w: kRows of the rows of a group, all of which are read at `offset`.
+  template <std::uint64_t kRows>
+  static void prefetch(const std::byte* const (&w)[kRows], std::uint64_t offset, std::ptrdiff_t row_bytes) {
+    constexpr std::uint64_t kLine = 64;
+    constexpr std::uint64_t kSoon = 1024;
+    if (offset % kLine != 0) return;
+    const std::byte* const next = w[0] + kGroupRows * row_bytes + offset * kRows;
+#pragma GCC unroll 16
+    for (std::uint64_t r = 0; r < kRows; ++r) {
+      __builtin_prefetch(next + r * kLine, 0, 2);
+      __builtin_prefetch(w[r] + offset + kSoon, 0, 3);
+    }
+  }
+
   // Adds num_steps * kLanes products to sums [kTokens][kGroupRows][kLanes], of which it knows kRows rows.
   template <WeightFormat kFormat, std::uint64_t kRows, std::uint32_t kTokens>
   static void multiply(const Rows& rows, std::uint64_t first_row, const float* x, std::uint64_t x_stride,
@@ -87,6 +102,7 @@ class Tiles {
       }
     }
     for (std::uint64_t k = 0; k < num_steps * kLanes; k += kLanes) {
+      if constexpr (kFormat == WeightFormat::kBF16) prefetch<kRows>(w, k * 2, rows[1] - rows[0]);
 #pragma GCC unroll 16
       for (std::uint64_t j = 0; j < kRegs; ++j) {
         Reg b[kRows];
@@ -120,9 +136,9 @@ class Tiles {
       }
       return;
     }
-    // As many rows as there are registers for.
+    // As many rows as there are registers for; two for one token, since memory delivers less to more streams.
     constexpr bool kAll = kGroupRows * kTokens <= Isa::kTileRows * kTileTokens;
-    constexpr std::uint64_t kRows = kAll ? kGroupRows : Isa::kTileRows;
+    constexpr std::uint64_t kRows = kTokens == 1 ? 2 : kAll ? kGroupRows : Isa::kTileRows;
     for (std::uint64_t r = 0; r < kGroupRows; r += kRows) {
       multiply<kFormat, kRows, kTokens>(rows, r, x, x_stride, num_steps, starts, sums);
     }
@@ -285,6 +301,16 @@ class Tiles {
   // Lanes l and l + 8.
   static __m256 fold(const float* lanes) { return _mm256_add_ps(_mm256_load_ps(lanes), _mm256_load_ps(lanes + 8)); }
 
+  // To nearest, ties to even; NaNs stay NaNs.
+  static __m128 round_to_bf16(__m128 value) {
+    const __m128i bits = _mm_castps_si128(value);
+    const __m128i odd = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
+    const __m128i sum = _mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7FFF)), odd);
+    const __m128i rounded = _mm_and_si128(sum, _mm_set1_epi32(static_cast<std::int32_t>(0xFFFF0000U)));
+    const __m128 nan = _mm_castsi128_ps(_mm_set1_epi32(0x7FC00000));
+    return _mm_blendv_ps(_mm_castsi128_ps(rounded), nan, _mm_cmpunord_ps(value, value));
+  }
+
   // The sums of kGroupRows x kLanes.
   static __m128 add_lanes(const float* sums) {
     const __m256 pairs01 = _mm256_hadd_ps(fold(sums), fold(sums + kLanes));
@@ -309,6 +335,7 @@ class Tiles {
       const __m128 multiplier = _mm_set1_ps(piece.multipliers == nullptr ? 1.0F : piece.multipliers[t]);
       __m128 value = _mm_mul_ps(sum, _mm_mul_ps(row_scales, multiplier));
       if (piece.bias != nullptr) value = _mm_add_ps(value, row_bias);
+      if (piece.round_to_bf16) value = round_to_bf16(value);
       float* const y = piece.y + t * piece.y_stride + n;
       if (count == kGroupRows) {
         _mm_storeu_ps(y, value);

@@ -35,12 +35,9 @@ struct TileFunctions {
   static constexpr int kVectorBytes = kLanes * 4;
   static constexpr int kPanelBlockBytes = 6 * kVectorBytes;  // 4 of weights, scales, biases
   static constexpr int kPanelVectorTileBytes = 4 * kPanelBlockBytes;
-#ifndef NVFP4_PF
-#define NVFP4_PF 4608
-#define NVFP4_LOC 3
-#endif
-  static constexpr std::uint64_t kFewPrefetch = NVFP4_PF;  // bytes ahead
-  static constexpr int kFewLocality = NVFP4_LOC;
+  // Bytes ahead; measured on Sapphire Rapids: the second-level cache has what is 20 KB ahead, the first 3.4 KB.
+  static constexpr std::uint64_t kFarPrefetch = 20480;
+  static constexpr std::uint64_t kNearPrefetch = 3456;
   static constexpr std::size_t kPanelTileBytes = std::size_t{kPanelVectors} * kPanelVectorTileBytes;
 
   // Weights of one block: bytes of columns in kPackedOrder, and their scales.
@@ -59,10 +56,10 @@ struct TileFunctions {
 
   // The processor's own prefetching does not keep up with tiles that are computed on as they come.
   static NVFP4_INLINE void prefetch_tile(const std::uint8_t* tile) {
-    if constexpr (kFewPrefetch == 0) return;
     NVFP4_UNROLL
     for (std::uint64_t line = 0; line < Tile16x64::kBytes; line += 64) {
-      __builtin_prefetch(tile + kFewPrefetch + line, 0, kFewLocality);
+      __builtin_prefetch(tile + kFarPrefetch + line, 0, 2);
+      __builtin_prefetch(tile + kNearPrefetch + line, 0, 3);
     }
   }
 
