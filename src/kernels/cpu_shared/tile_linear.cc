@@ -59,6 +59,26 @@ struct Operand {
   float* multipliers = nullptr;    // [num_rows]
 };
 
+// Tiles that will be read soon, in two streams of the same size: brought into the second-level cache bit by bit.
+class Prefetcher {
+ public:
+  Prefetcher(const std::uint8_t* first, const std::uint8_t* second, std::uint64_t num_bytes, std::uint32_t num_steps)
+      : streams_{first, second},
+        num_bytes_(num_bytes),
+        step_bytes_(divide_up(divide_up(num_bytes, num_steps), 64) * 64) {}
+  void step() {
+    const std::uint64_t end = std::min(at_ + step_bytes_, num_bytes_);
+    for (; at_ < end; at_ += 64) {
+      for (const std::uint8_t* stream : streams_) __builtin_prefetch(stream + at_, 0, 2);
+    }
+  }
+
+ private:
+  std::array<const std::uint8_t*, 2> streams_;
+  std::uint64_t num_bytes_, step_bytes_;
+  std::uint64_t at_ = 0;
+};
+
 // Are A(x) of both the same, so that packing once is enough?
 bool same_input(const LinearWeight& a, const LinearWeight& b, Activation activation) {
   if (!a.pre_quant_scale.empty() || !b.pre_quant_scale.empty()) return false;
@@ -118,8 +138,9 @@ class TileLinear {
   void run_few(const Segment& segment, std::uint64_t first_row_group, std::uint64_t end_row_group,
                const Scratch& scratch) const;
   void run_panel(const Segment& segment, std::uint32_t chunk, std::uint64_t row_group, const Scratch& scratch) const;
+  // Rows of two row groups. `next` and its next_row_group are what will be multiplied afterwards.
   void multiply_panel(const Operand& operand, const Segment& segment, std::uint32_t chunk, std::uint64_t row_group,
-                      std::uint8_t* panel, float* acc) const;
+                      const Operand& next, std::uint64_t next_row_group, std::uint8_t* panel, float* acc) const;
   // Sums of rows [row, row + num_rows) for the segment's tokens from first_token on; acc [num_tokens, acc_stride].
   void store(const Segment& segment, std::uint64_t row, std::uint64_t num_rows, std::uint32_t first_token,
              std::uint32_t num_tokens, std::uint64_t acc_stride, const Scratch& scratch) const;
@@ -269,14 +290,24 @@ void TileLinear::run_few(const Segment& segment, std::uint64_t first_row_group, 
 }
 
 void TileLinear::multiply_panel(const Operand& operand, const Segment& segment, std::uint32_t chunk,
-                                std::uint64_t row_group, std::uint8_t* panel, float* acc) const {
+                                std::uint64_t row_group, const Operand& next, std::uint64_t next_row_group,
+                                std::uint8_t* panel, float* acc) const {
+  const std::uint32_t num_groups = segment.chunk_begin(chunk + 1) - segment.chunk_begin(chunk);
   const std::uint32_t first_token = segment.group_begin(segment.chunk_begin(chunk));
   for (std::uint64_t tile = 0; tile < num_tiles_; tile += kPanelTiles) {
     const std::uint64_t num_tiles = std::min(kPanelTiles, num_tiles_ - tile);
     const std::uint64_t offset = tile * Tile16x64::kBytes;
     products_.decode_panel(tiles_of(operand, segment.expert_idx, row_group) + offset,
                            tiles_of(operand, segment.expert_idx, row_group + 1) + offset, num_tiles, panel);
+    const bool is_last = tile + num_tiles == num_tiles_;
+    const Operand& soon = is_last ? next : operand;
+    const std::uint64_t soon_row_group = is_last ? next_row_group : row_group;
+    const std::uint64_t soon_offset = is_last ? 0 : offset + num_tiles * Tile16x64::kBytes;
+    Prefetcher prefetcher(tiles_of(soon, segment.expert_idx, soon_row_group) + soon_offset,
+                          tiles_of(soon, segment.expert_idx, soon_row_group + 1) + soon_offset,
+                          num_tiles * Tile16x64::kBytes, num_groups);
     for (std::uint32_t group = segment.chunk_begin(chunk); group < segment.chunk_begin(chunk + 1); ++group) {
+      prefetcher.step();
       const std::uint32_t begin = segment.group_begin(group);
       const std::uint32_t size = segment.group_begin(group + 1) - begin;
       const std::uint8_t* const x =
@@ -292,7 +323,9 @@ void TileLinear::run_panel(const Segment& segment, std::uint32_t chunk, std::uin
   const std::uint32_t num_tokens = segment.group_begin(segment.chunk_begin(chunk + 1)) - first_token;
   for (std::size_t i = 0; i < num_operands_; ++i) {
     std::fill_n(scratch.acc[i], num_tokens * kPanelRows, 0.0F);
-    multiply_panel(operands_[i], segment, chunk, row_group, scratch.panel, scratch.acc[i]);
+    const bool is_last = i + 1 == num_operands_;
+    multiply_panel(operands_[i], segment, chunk, row_group, operands_[is_last ? 0 : i + 1],
+                   is_last ? row_group + 2 : row_group, scratch.panel, scratch.acc[i]);
   }
   const std::uint64_t row = row_group * Tile16x64::kRows;
   store(segment, row, std::min(kPanelRows, weight_.out_features - row), first_token, num_tokens, kPanelRows, scratch);
