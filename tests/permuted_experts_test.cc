@@ -117,12 +117,12 @@ std::vector<float> logits_of(const std::filesystem::path& directory, Order order
   PermutedSource permuted(stored, order == Order::kPermuted);
   prepare::WeightSource& source = order == Order::kAsStored ? static_cast<prepare::WeightSource&>(stored) : permuted;
   const models::ConfigReader reader(*document);
-  const auto model = models::load_qwen3_moe(reader, source, precision);
+  WorkerPool pool(2);
+  const auto model = models::load_qwen3_moe(reader, {source, pool, best_instruction_set(), precision});
   EXPECT_TRUE(model.ok()) << model.error().to_string();
   EXPECT_EQ(permuted.num_permuted() > 0, order != Order::kAsStored);
   const auto text = support::read_npy<std::int32_t>(directory / "tokens.npy");
   const std::vector<TokenId> tokens(text.values.begin(), text.values.begin() + 40);
-  WorkerPool pool(2);
   const bool exact = precision == Precision::kF32;
   support::ModelSession session(**model, exact ? layers::KvType::kF32 : layers::KvType::kBF16, pool);
   return session.feed(tokens);

@@ -49,6 +49,10 @@ LargePageMode large_page_mode() {
   return parse_large_page_mode(text);
 }
 
+void discard_large_pages(void* memory, std::size_t num_bytes) noexcept {
+  ::madvise(memory, num_bytes / kLargePageBytes * kLargePageBytes, MADV_DONTNEED);
+}
+
 std::shared_ptr<char> LargePagePool::allocate(std::size_t num_bytes) {
   const std::size_t wanted = (num_bytes + 63) / 64 * 64;
   if (wanted < num_bytes) return nullptr;

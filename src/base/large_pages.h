@@ -18,6 +18,8 @@ inline constexpr std::size_t kLargePageBytes = 2 << 20;
 // Zeroed memory at a multiple of 2 MB, a whole number of 2 MB long; null when there is none.
 [[nodiscard]] void* map_large_pages(std::size_t num_bytes) noexcept;
 void unmap_large_pages(void* memory, std::size_t num_bytes) noexcept;
+// Gives the memory of whole pages within [0, num_bytes) back to the system; they read as zeros afterwards.
+void discard_large_pages(void* memory, std::size_t num_bytes) noexcept;
 
 // Whom the system gives 2 MB pages: everybody, those who ask as map_large_pages does, nobody.
 enum class LargePageMode : std::uint8_t { kUnknown, kAlways, kMadvise, kNever };
