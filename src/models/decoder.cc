@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "kernels/catalogue/embedding_catalogue.h"
-#include "layers/profile.h"
 #include "kernels/catalogue/row_catalogue.h"
+#include "layers/profile.h"
 
 namespace nvfp4::models {
 namespace {

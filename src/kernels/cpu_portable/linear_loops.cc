@@ -9,8 +9,8 @@
 #include "formats/bf16.h"
 #include "formats/nvfp4_block.h"
 #include "kernels/cpu_portable/row_decoder.h"
-#include "kernels/cpu_shared/row_scale.h"
 #include "kernels/cpu_shared/activation_rows.h"
+#include "kernels/cpu_shared/row_scale.h"
 
 namespace nvfp4::kernels::cpu_portable {
 namespace {
