@@ -9,9 +9,6 @@
 
 namespace nvfp4::layers {
 
-// gate = silu(gate) * up, element by element.
-void silu_and_multiply(std::span<float> gate, std::span<const float> up, const Context& context);
-
 class SwigluMlp {
  public:
   SwigluMlp(Linear gate, Linear up, Linear down) : gate_(std::move(gate)), up_(std::move(up)), down_(std::move(down)) {}

@@ -9,6 +9,7 @@
 
 #include "formats/bf16.h"
 #include "kernels/catalogue/linear_catalogue.h"
+#include "kernels/catalogue/row_catalogue.h"
 #include "kernels/reference/linear.h"
 #include "support/packed_linear.h"
 #include "support/random_linear.h"
@@ -111,6 +112,36 @@ TEST_P(TileLinear, EveryInstructionSetGivesTheSameBits) {
     }
     if (round) {
       for (const float value : first) EXPECT_EQ(value, round_to_bf16(value));
+    }
+  }
+}
+
+// One pass over two weights is two layers and the gate between them, also where their inputs have different scales.
+TEST_P(TileLinear, AGatedPairIsBothLayersAndTheGate) {
+  Random random(3);
+  const RandomLinear gate(spec(83, 336, 4), random);
+  const RandomLinear up(spec(83, 336, 4), random);
+  const std::vector<std::uint32_t> offsets = {0, 3, 3, 24, 37};
+  const std::vector<float> x = make_input(37, 336, 1.0F, random);
+  const RowKernels& rows = row_kernels(best_instruction_set());
+  for (const LinearKernel* kernel : tile_kernels(gate.problem())) {
+    for (const bool round : {false, true}) {
+      const LinearArgs args{x.data(), nullptr, 37, offsets, round};
+      const std::vector<float> gate_values = run(*kernel, gate, args, pool_);
+      const std::vector<float> up_values = run(*kernel, up, args, pool_);
+      std::vector<float> expected(gate_values.size());
+      rows.gated(GateFunction::kSilu, gate_values.data(), up_values.data(), expected.data(), expected.size(),
+                 round ? Rounding::kBF16 : Rounding::kNone);
+      const support::PackedLinear packed_gate(gate, kernel->layout);
+      const support::PackedLinear packed_up(up, kernel->layout);
+      std::vector<float> y(expected.size());
+      Workspace workspace;
+      const std::size_t num_bytes = kernel->gated_workspace_bytes(gate.problem(), 37, pool_.num_workers());
+      workspace.reserve(num_bytes);
+      kernel->run_gated({packed_gate.view(), packed_up.view(), GateFunction::kSilu, rows}, GetParam(),
+                        {x.data(), y.data(), 37, offsets, round}, workspace, pool_);
+      EXPECT_LE(workspace.peak_bytes(), num_bytes);
+      EXPECT_EQ(y, expected) << kernel->name;
     }
   }
 }

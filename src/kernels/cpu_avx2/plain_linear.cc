@@ -33,11 +33,12 @@ struct PlainIsa {
   static Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
 
   // count: a multiple of 64. A code s eeee mmm becomes s 0eeee mmm0000000.
-  static bool half_from_fp8(const std::byte* codes, std::uint64_t count, std::byte* out) {
+  static bool half_from_fp8(const std::byte* codes, std::uint64_t count, std::uint64_t ahead, std::byte* out) {
     const __m256i keep = _mm256_set1_epi16(static_cast<std::int16_t>(0xBFFFU));
     const __m256i sign = _mm256_set1_epi8(static_cast<char>(0x80));
     __m256i largest = _mm256_setzero_si256();
     for (std::uint64_t k = 0; k < count; k += 32) {
+      __builtin_prefetch(codes + k + ahead, 0, 2);
       const auto* const from = reinterpret_cast<const __m256i*>(codes + k);
       largest = _mm256_max_epu8(largest, _mm256_or_si256(_mm256_loadu_si256(from), sign));
       for (std::uint64_t j = 0; j < 32; j += 16) {

@@ -33,11 +33,12 @@ struct PlainIsa {
   static Reg fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
 
   // count: a multiple of 64. A code s eeee mmm becomes s 0eeee mmm0000000.
-  static bool half_from_fp8(const std::byte* codes, std::uint64_t count, std::byte* out) {
+  static bool half_from_fp8(const std::byte* codes, std::uint64_t count, std::uint64_t ahead, std::byte* out) {
     const __m512i keep = _mm512_set1_epi16(static_cast<std::int16_t>(0xBFFFU));
     const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
     __m512i largest = _mm512_setzero_si512();
     for (std::uint64_t k = 0; k < count; k += 64) {
+      __builtin_prefetch(codes + k + ahead, 0, 2);
       largest = _mm512_max_epu8(largest, _mm512_or_si512(_mm512_loadu_si512(codes + k), sign));
       for (std::uint64_t j = 0; j < 64; j += 32) {
         const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + k + j));

@@ -161,14 +161,15 @@ class Tiles {
   }
 
   // E4M3 codes as FP16 of 2^-8 of their values, with zeros up to a multiple of 64. Is one of them a NaN?
-  static bool decode_fp8(const std::byte* codes, std::uint64_t count, std::byte* out) {
+  // What lies `ahead` bytes behind comes into the second-level cache.
+  static bool decode_fp8(const std::byte* codes, std::uint64_t count, std::uint64_t ahead, std::byte* out) {
     constexpr std::uint64_t kChunk = 64;
     const std::uint64_t whole = count / kChunk * kChunk;
-    bool has_nan = Isa::half_from_fp8(codes, whole, out);
+    bool has_nan = Isa::half_from_fp8(codes, whole, ahead, out);
     if (whole < count) {
       alignas(64) std::byte rest[kChunk];
       copy_with_zeros(codes + whole, count - whole, kChunk, rest);
-      has_nan |= Isa::half_from_fp8(rest, kChunk, out + 2 * whole);
+      has_nan |= Isa::half_from_fp8(rest, kChunk, 0, out + 2 * whole);
     }
     return has_nan;
   }
@@ -216,7 +217,7 @@ class Tiles {
 
   // Through FP16 in the first-level cache. A NaN makes all of its row's outputs NaN: so does its scale.
   static void multiply_fp8_group(const Piece& piece, const Rows& rows, float* scales, float* sums) {
-    constexpr std::uint64_t kDepth = 1024;
+    constexpr std::uint64_t kDepth = 2048;
     static_assert(kGroupRows * kDepth * 2 <= kPieceRows * kPanelDepth * sizeof(float));
     auto* const halves = reinterpret_cast<std::byte*>(piece.scratch);
     Rows half_rows;
@@ -224,7 +225,8 @@ class Tiles {
     for (std::uint64_t k = 0; k < piece.in_features; k += kDepth) {
       const std::uint64_t depth = piece.in_features - k < kDepth ? piece.in_features - k : kDepth;
       for (std::uint64_t r = 0; r < kGroupRows; ++r) {
-        if (decode_fp8(rows[r] + k, depth, halves + r * kDepth * 2)) scales[r] = __builtin_nanf("");
+        const std::uint64_t ahead = kGroupRows * piece.in_features;
+        if (decode_fp8(rows[r] + k, depth, ahead, halves + r * kDepth * 2)) scales[r] = __builtin_nanf("");
       }
       multiply_group<WeightFormat::kF16>(half_rows, piece.x + k, piece.x_stride, piece.num_tokens,
                                          (depth + kLanes - 1) / kLanes, k == 0, sums);
@@ -250,7 +252,7 @@ class Tiles {
       const std::byte* const row = piece.weights + (r * piece.in_features + k) * kElementBytes<kFormat>;
       if constexpr (kFormat == WeightFormat::kFp8) {
         alignas(64) std::byte halves[kPanelDepth * 2];
-        if (decode_fp8(row, depth, halves)) scales[r] = __builtin_nanf("");
+        if (decode_fp8(row, depth, kPanelDepth, halves)) scales[r] = __builtin_nanf("");
         decode<WeightFormat::kF16>(halves, (depth + kLanes - 1) / kLanes * kLanes, panel + r * kPanelDepth);
       } else {
         decode<kFormat>(row, depth, panel + r * kPanelDepth);
