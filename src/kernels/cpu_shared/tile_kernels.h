@@ -41,11 +41,21 @@ struct CodeTile {
 inline constexpr std::uint64_t kPanelRows = 2 * Tile16x64::kRows;
 inline constexpr std::uint32_t kMaxTokens = 8;  // of one call
 
+// Where a stream of tiles goes on: what would lie from `end` on lies `jump` bytes further. Only prefetching asks.
+struct StreamEnd {
+  const std::uint8_t* end = nullptr;
+  std::ptrdiff_t jump = 0;
+
+  [[nodiscard]] const std::uint8_t* at(const std::uint8_t* place) const { return place < end ? place : place + jump; }
+};
+
 // Products of weights with at most kMaxTokens tokens, for one kind of input.
 struct TileProducts {
   using OfTiles = void (*)(const std::uint8_t* tiles, std::uint64_t num_tiles, const std::uint8_t* x, float* acc);
+  using OfStream = void (*)(const std::uint8_t* tiles, std::uint64_t num_tiles, const StreamEnd& stream,
+                            const std::uint8_t* x, float* acc);
   // Decodes a row group's tiles as it goes. x [num_tiles, t] records; acc [t, 16], set.
-  std::array<OfTiles, kMaxTokens> few{};
+  std::array<OfStream, kMaxTokens> few{};
   std::uint32_t max_few = 0;
   // Rows decoded before, for many tokens: panel of kPanelRows rows. acc [t, kPanelRows], added to.
   void (*decode_panel)(const std::uint8_t* first_group, const std::uint8_t* second_group, std::uint64_t num_tiles,

@@ -110,6 +110,13 @@ class TileLinear {
   void cut(std::span<Segment> segments);
   void take_inputs(Workspace& workspace);
   Scratch take_scratch(Workspace& workspace) const;
+  // After the last row group of a segment comes the first of the next one.
+  [[nodiscard]] StreamEnd stream_end(const Operand& operand, const Segment& segment) const {
+    const std::uint8_t* const end = tiles_of(operand, segment.expert_idx, num_row_groups_ - 1) + group_bytes_;
+    const bool is_last = &segment == &segments_.back();
+    const std::uint32_t next_expert = is_last ? segment.expert_idx : (&segment + 1)->expert_idx;
+    return {end, tiles_of(operand, next_expert, is_last ? num_row_groups_ - 1 : 0) - end};
+  }
   // Packed inputs of a segment are one stream for each kPanelTiles of columns: [group][tile][token of the group]. Whole
   // multiples of kPanelTiles, when there are more.
   [[nodiscard]] std::uint64_t stream_tiles() const { return std::min(num_tiles_, kPanelTiles); }
@@ -278,9 +285,11 @@ void TileLinear::run_piece(std::uint64_t piece_idx, const Scratch& scratch) cons
 void TileLinear::run_few(const Segment& segment, std::uint64_t first_row_group, std::uint64_t end_row_group,
                          const Scratch& scratch) const {
   const auto multiply = products_.few[segment.num_tokens - 1];
+  std::array<StreamEnd, 2> ends;
+  for (std::size_t i = 0; i < num_operands_; ++i) ends[i] = stream_end(operands_[i], segment);
   for (std::uint64_t group = first_row_group; group < end_row_group; ++group) {
     for (std::size_t i = 0; i < num_operands_; ++i) {
-      multiply(tiles_of(operands_[i], segment.expert_idx, group), num_tiles_,
+      multiply(tiles_of(operands_[i], segment.expert_idx, group), num_tiles_, ends[i],
                operands_[i].packed + record_of(segment, 0, 0) * record_bytes(input_), scratch.acc[i]);
     }
     const std::uint64_t row = group * Tile16x64::kRows;

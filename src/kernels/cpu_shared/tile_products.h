@@ -17,7 +17,7 @@
 
 #define NVFP4_INLINE inline __attribute__((always_inline))
 #if defined(__clang__)
-#define NVFP4_UNROLL _Pragma("unroll")
+#define NVFP4_UNROLL  // does so by itself, and warns where a sanitizer keeps it from it
 #else
 #define NVFP4_UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -55,11 +55,13 @@ struct TileFunctions {
   }
 
   // The processor's own prefetching does not keep up with tiles that are computed on as they come.
-  static NVFP4_INLINE void prefetch_tile(const std::uint8_t* tile) {
+  static NVFP4_INLINE void prefetch_tile(const std::uint8_t* tile, const StreamEnd& stream) {
+    const std::uint8_t* const far = stream.at(tile + kFarPrefetch);
+    const std::uint8_t* const near = stream.at(tile + kNearPrefetch);
     NVFP4_UNROLL
     for (std::uint64_t line = 0; line < Tile16x64::kBytes; line += 64) {
-      __builtin_prefetch(tile + kFarPrefetch + line, 0, 2);
-      __builtin_prefetch(tile + kNearPrefetch + line, 0, 3);
+      __builtin_prefetch(far + line, 0, 2);
+      __builtin_prefetch(near + line, 0, 3);
     }
   }
 
@@ -117,7 +119,8 @@ struct TileFunctions {
   }
 
   template <int T>
-  static void few_digits(const std::uint8_t* tiles, std::uint64_t num_tiles, const std::uint8_t* packed, float* acc) {
+  static void few_digits(const std::uint8_t* tiles, std::uint64_t num_tiles, const StreamEnd& stream,
+                         const std::uint8_t* packed, float* acc) {
     constexpr int B = few_blocks(T);
     const I table = Isa::table(true);
     for (int half = 0; half < kHalves; ++half) {
@@ -127,7 +130,7 @@ struct TileFunctions {
       const auto* x = reinterpret_cast<const DigitTile*>(packed);
       const std::uint8_t* tile = tiles;
       for (std::uint64_t i = 0; i < num_tiles; ++i, tile += Tile16x64::kBytes, x += T) {
-        if (half == 0) prefetch_tile(tile);
+        if (half == 0) prefetch_tile(tile, stream);
         F tile_sum[T];
         NVFP4_UNROLL
         for (int first = 0; first < 4; first += B) {
@@ -155,7 +158,8 @@ struct TileFunctions {
   }
 
   template <int T>
-  static void few_codes(const std::uint8_t* tiles, std::uint64_t num_tiles, const std::uint8_t* packed, float* acc) {
+  static void few_codes(const std::uint8_t* tiles, std::uint64_t num_tiles, const StreamEnd& stream,
+                        const std::uint8_t* packed, float* acc) {
     constexpr int B = few_blocks(T);
     const I table = Isa::table(true);
     for (int half = 0; half < kHalves; ++half) {
@@ -165,7 +169,7 @@ struct TileFunctions {
       const auto* x = reinterpret_cast<const CodeTile*>(packed);
       const std::uint8_t* tile = tiles;
       for (std::uint64_t i = 0; i < num_tiles; ++i, tile += Tile16x64::kBytes, x += T) {
-        if (half == 0) prefetch_tile(tile);
+        if (half == 0) prefetch_tile(tile, stream);
         NVFP4_UNROLL
         for (int first = 0; first < 4; first += B) {
           Block blocks[B];
