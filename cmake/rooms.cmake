@@ -20,8 +20,8 @@ endif()
 add_custom_target(threaded_tests)
 
 # nvfp4_room(NAME ROOMS room... LINK library... TEST_ROOMS room... [THREADED]): ROOMS are the rooms it may include, LINK
-# what it needs from outside, TEST_ROOMS what only its test needs, OPTIONS compiler options of its sources. Files x_vnni.cc and x_bf16.cc may use these
-# instructions too.
+# what it needs from outside, TEST_ROOMS what only its test needs, OPTIONS compiler options of its sources. Files x_vnni.cc, x_bf16.cc and x_vbmi.cc may use
+# these instructions too, the last also VNNI.
 function(nvfp4_room name)
   cmake_parse_arguments(ROOM "THREADED" "" "ROOMS;LINK;TEST_ROOMS;OPTIONS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc"
@@ -39,6 +39,9 @@ function(nvfp4_room name)
       list(FILTER special INCLUDE REGEX "_${extension}\\.cc$")
       set_source_files_properties(${special} PROPERTIES COMPILE_OPTIONS -mavx512${extension})
     endforeach()
+    set(special ${sources})
+    list(FILTER special INCLUDE REGEX "_vbmi\\.cc$")
+    set_source_files_properties(${special} PROPERTIES COMPILE_OPTIONS "-mavx512vnni;-mavx512vbmi")
     set(scope PUBLIC)
     set_property(GLOBAL APPEND PROPERTY NVFP4_OBJECTS $<TARGET_OBJECTS:nvfp4_${target}>)
   else()

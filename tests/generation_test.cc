@@ -14,6 +14,7 @@
 
 #include "engine/engine.h"
 #include "models/load_model.h"
+#include "support/instruction_sets.h"
 #include "support/npy_file.h"
 
 namespace nvfp4 {
@@ -33,12 +34,6 @@ std::vector<std::string> fixtures() {
   }
   std::sort(names.begin(), names.end());
   return names;
-}
-
-std::vector<InstructionSet> sets_here() {
-  std::vector<InstructionSet> sets;
-  std::copy_if(kInstructionSets.begin(), kInstructionSets.end(), std::back_inserter(sets), runs_here);
-  return sets;
 }
 
 std::vector<TokenId> read_tokens(const std::filesystem::path& path) {
@@ -137,7 +132,8 @@ TEST_P(Generation, AnswersDoNotDependOnCompany) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Generation,
-                         testing::Combine(testing::ValuesIn(fixtures()), testing::ValuesIn(sets_here())),
+                         testing::Combine(testing::ValuesIn(fixtures()),
+                                          testing::ValuesIn(support::instruction_sets())),
                          [](const auto& test) {
                            std::string set(instruction_set_name(std::get<1>(test.param)));
                            std::replace(set.begin(), set.end(), '-', '_');

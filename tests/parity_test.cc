@@ -12,8 +12,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <tuple>
 
 #include "models/load_model.h"
+#include "support/instruction_sets.h"
 #include "support/model_session.h"
 #include "support/npy_file.h"
 
@@ -52,13 +54,14 @@ std::vector<Mode> all_modes() {
     if (!file) continue;
     const auto facts = nlohmann::json::parse(file);
     for (const auto& [name, mode] : facts["modes"].items()) {
-      for (const InstructionSet set : kInstructionSets) {
-        if (runs_here(set)) modes.push_back({entry.path().filename(), name, mode["logits"], mode["hidden"], set});
+      for (const InstructionSet set : support::instruction_sets()) {
+        modes.push_back({entry.path().filename(), name, mode["logits"], mode["hidden"], set});
       }
     }
   }
-  std::stable_sort(modes.begin(), modes.end(),
-                   [](const Mode& a, const Mode& b) { return a.checkpoint + a.name < b.checkpoint + b.name; });
+  std::sort(modes.begin(), modes.end(), [](const Mode& a, const Mode& b) {
+    return std::tie(a.checkpoint, a.name, a.instruction_set) < std::tie(b.checkpoint, b.name, b.instruction_set);
+  });
   return modes;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/cpu_features.h"
+#include "support/instruction_sets.h"
 #include "support/nvfp4_command.h"
 
 namespace nvfp4 {
@@ -17,12 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path kModels = fs::path(NVFP4_FIXTURES) / "../../models";
-
-std::vector<InstructionSet> sets_here() {
-  std::vector<InstructionSet> sets;
-  std::copy_if(kInstructionSets.begin(), kInstructionSets.end(), std::back_inserter(sets), runs_here);
-  return sets;
-}
 
 class Pocket : public testing::TestWithParam<std::tuple<std::string, InstructionSet>> {};
 
@@ -40,7 +35,7 @@ TEST_P(Pocket, SolvesItsProblems) {
 INSTANTIATE_TEST_SUITE_P(Models, Pocket,
                          testing::Combine(testing::Values("pocket", "pocket-w4a16-modelopt",
                                                           "pocket-w4a16-compressed-tensors"),
-                                          testing::ValuesIn(sets_here())),
+                                          testing::ValuesIn(support::instruction_sets())),
                          [](const auto& test) {
                            std::string name = std::get<0>(test.param) + "_" +
                                               std::string(instruction_set_name(std::get<1>(test.param)));

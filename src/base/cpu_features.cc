@@ -14,6 +14,8 @@ std::string_view instruction_set_name(InstructionSet set) {
       return "avx512";
     case InstructionSet::kAvx512Vnni:
       return "avx512-vnni";
+    case InstructionSet::kAvx512Vbmi:
+      return "avx512-vbmi";
     case InstructionSet::kAvx512Bf16:
       return "avx512-bf16";
   }
@@ -43,15 +45,18 @@ bool runs_here(InstructionSet set) {
              __builtin_cpu_supports("avx512vl") != 0;
     case InstructionSet::kAvx512Vnni:
       return runs_here(InstructionSet::kAvx512) && __builtin_cpu_supports("avx512vnni") != 0;
+    case InstructionSet::kAvx512Vbmi:
+      return runs_here(InstructionSet::kAvx512Vnni) && __builtin_cpu_supports("avx512vbmi") != 0;
     case InstructionSet::kAvx512Bf16:
-      return runs_here(InstructionSet::kAvx512Vnni) && __builtin_cpu_supports("avx512bf16") != 0;
+      return runs_here(InstructionSet::kAvx512Vbmi) && __builtin_cpu_supports("avx512bf16") != 0;
   }
   return false;
 }
 
 InstructionSet best_instruction_set() {
   if (runs_here(InstructionSet::kAvx512Bf16) && __builtin_cpu_is("amd") != 0) return InstructionSet::kAvx512Bf16;
-  for (const InstructionSet set : {InstructionSet::kAvx512Vnni, InstructionSet::kAvx512, InstructionSet::kAvx2}) {
+  for (const InstructionSet set :
+       {InstructionSet::kAvx512Vbmi, InstructionSet::kAvx512Vnni, InstructionSet::kAvx512, InstructionSet::kAvx2}) {
     if (runs_here(set)) return set;
   }
   return InstructionSet::kPortable;

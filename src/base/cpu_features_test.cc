@@ -40,7 +40,9 @@ TEST(CpuFeatures, AgreesWithTheOperatingSystem) {
   const bool avx512 = has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl");
   EXPECT_EQ(runs_here(InstructionSet::kAvx512), avx512);
   EXPECT_EQ(runs_here(InstructionSet::kAvx512Vnni), avx512 && has("avx512_vnni"));
-  EXPECT_EQ(runs_here(InstructionSet::kAvx512Bf16), avx512 && has("avx512_vnni") && has("avx512_bf16"));
+  const bool vbmi = avx512 && has("avx512_vnni") && has("avx512vbmi");
+  EXPECT_EQ(runs_here(InstructionSet::kAvx512Vbmi), vbmi);
+  EXPECT_EQ(runs_here(InstructionSet::kAvx512Bf16), vbmi && has("avx512_bf16"));
 }
 
 }  // namespace

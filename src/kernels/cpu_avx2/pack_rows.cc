@@ -1,8 +1,8 @@
-#include "kernels/cpu_shared/pack_rows.h"
+#include "kernels/cpu_avx2/pack_rows.h"
 
 #include <immintrin.h>
 
-#include "kernels/cpu_avx2/tile_isa.h"
+#include "kernels/cpu_shared/pack_rows.h"
 
 namespace nvfp4::kernels::cpu_avx2 {
 namespace {
@@ -58,13 +58,13 @@ using Packing = cpu_shared::RowPacking<PackIsa>;
 
 }  // namespace
 
-float TileIsa::pack_digits(const float* x, std::uint64_t count, const cpu_shared::PackedPlace& place, bool for_panel,
-                           DigitTile* out) {
+float pack_digits(const float* x, std::uint64_t count, const cpu_shared::PackedPlace& place, bool for_panel,
+                  cpu_shared::DigitTile* out) {
   return Packing::pack_digits(x, count, place, for_panel, out);
 }
 
-void TileIsa::pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                         const cpu_shared::PackedPlace& place, CodeTile* out) {
+void pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
+                const cpu_shared::PackedPlace& place, cpu_shared::CodeTile* out) {
   Packing::pack_codes(codes, block_scales, count, place, out);
 }
 

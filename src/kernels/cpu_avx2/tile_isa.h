@@ -1,13 +1,16 @@
-// AVX2 for kernels/cpu_shared/tile_products.h. Included by sources of this room alone.
+// AVX2 for kernels/cpu_shared/tile_products.h. Included by sources of this room alone; in an anonymous
+// namespace, since they are compiled for different processors.
 #pragma once
 
 #include <immintrin.h>
 
 #include "kernels/cpu_avx2/activation_rows.h"
+#include "kernels/cpu_avx2/pack_rows.h"
 #include "kernels/cpu_shared/tile_kernels.h"
 #include "kernels/cpu_shared/tile_rows.h"
 
 namespace nvfp4::kernels::cpu_avx2 {
+namespace {
 
 struct TileIsa {
   using F = __m256;
@@ -15,8 +18,6 @@ struct TileIsa {
   // Products of bytes in 16-bit lanes. A block's four sums of two products stay below 4 * 2 * 255 * 12 = 24480, or
   // 24 * 128 in place of 255 * 12: they fit.
   using Partial = __m256i;
-  using DigitTile = cpu_shared::DigitTile;
-  using CodeTile = cpu_shared::CodeTile;
   static constexpr int kLanes = 8;
   static constexpr int kFew = 4;
   static constexpr int kFewChains = 1;
@@ -84,11 +85,10 @@ struct TileIsa {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu8_epi32(bytes), 20));
   }
 
-  static float pack_digits(const float* x, std::uint64_t count, const cpu_shared::PackedPlace& place, bool for_panel,
-                           DigitTile* out);
-  static void pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                         const cpu_shared::PackedPlace& place, CodeTile* out);
+  static constexpr auto pack_digits = cpu_avx2::pack_digits;
+  static constexpr auto pack_codes = cpu_avx2::pack_codes;
   static constexpr auto quantize_nvfp4_row = cpu_avx2::quantize_nvfp4_row;
 };
 
+}  // namespace
 }  // namespace nvfp4::kernels::cpu_avx2

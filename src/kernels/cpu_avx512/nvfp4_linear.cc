@@ -10,6 +10,10 @@ using cpu_shared::tile_linear_kernel;
 using cpu_shared::TileInput;
 
 constexpr LinearKernel kKernels[] = {
+    tile_linear_kernel<kTileKernelsVbmi, TileInput::kDigits>("linear_nvfp4_f32_avx512_vbmi",
+                                                             InstructionSet::kAvx512Vbmi),
+    tile_linear_kernel<kTileKernelsVbmi, TileInput::kCodes>("linear_nvfp4_nvfp4_avx512_vbmi",
+                                                            InstructionSet::kAvx512Vbmi),
     tile_linear_kernel<kTileKernelsVnni, TileInput::kDigits>("linear_nvfp4_f32_avx512_vnni",
                                                              InstructionSet::kAvx512Vnni),
     tile_linear_kernel<kTileKernelsVnni, TileInput::kCodes>("linear_nvfp4_nvfp4_avx512_vnni",

@@ -1,13 +1,16 @@
-// AVX-512 for kernels/cpu_shared/tile_products.h. Included by sources of this room alone.
+// AVX-512 for kernels/cpu_shared/tile_products.h. Included by sources of this room alone; in an anonymous
+// namespace, since they are compiled for different processors.
 #pragma once
 
 #include <immintrin.h>
 
 #include "kernels/cpu_avx512/activation_rows.h"
+#include "kernels/cpu_avx512/pack_rows.h"
 #include "kernels/cpu_shared/tile_kernels.h"
 #include "kernels/cpu_shared/tile_rows.h"
 
 namespace nvfp4::kernels::cpu_avx512 {
+namespace {
 
 // Everything but the dot product of bytes.
 struct TileIsaBase {
@@ -70,13 +73,10 @@ struct TileIsaBase {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(bytes), 20));
   }
 
-  using DigitTile = cpu_shared::DigitTile;
-  using CodeTile = cpu_shared::CodeTile;
-  static float pack_digits(const float* x, std::uint64_t count, const cpu_shared::PackedPlace& place, bool for_panel,
-                           DigitTile* out);
-  static void pack_codes(const std::int8_t* codes, const std::uint8_t* block_scales, std::uint64_t count,
-                         const cpu_shared::PackedPlace& place, CodeTile* out);
+  static constexpr auto pack_digits = cpu_avx512::pack_digits;
+  static constexpr auto pack_codes = cpu_avx512::pack_codes;
   static constexpr auto quantize_nvfp4_row = cpu_avx512::quantize_nvfp4_row;
 };
 
+}  // namespace
 }  // namespace nvfp4::kernels::cpu_avx512

@@ -7,5 +7,6 @@ namespace nvfp4::kernels::cpu_avx512 {
 
 extern const cpu_shared::TileKernels kTileKernels;      // AVX-512 F, BW, DQ, VL
 extern const cpu_shared::TileKernels kTileKernelsVnni;  // and VNNI
+extern const cpu_shared::TileKernels kTileKernelsVbmi;  // and VBMI
 
 }  // namespace nvfp4::kernels::cpu_avx512
