@@ -10,7 +10,7 @@ namespace nvfp4::prepare {
 
 namespace {
 
-constexpr std::uint64_t kStepBytes = 4 << 20;
+constexpr std::uint64_t kStepBytes = 1 << 20;
 
 }  // namespace
 
