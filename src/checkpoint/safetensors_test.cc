@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -276,23 +277,28 @@ TEST(Safetensors, AllowsTheDepthThatTheRustPackageAllows) {
 }
 
 TEST(Safetensors, EndsFastOnHugeHeaders) {
-  const auto timed = [](const std::string& file) {
-    const auto started = std::chrono::steady_clock::now();
+  // Of this thread alone: other tests run beside it.
+  const auto seconds = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const auto timed = [&](const std::string& file) {
+    const double started = seconds();
     const auto header = parse(file);
     EXPECT_FALSE(header.ok());
     EXPECT_LT(header.error().to_string().size(), 1000U);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    return seconds() - started;
   };
   constexpr std::size_t kMany = 10'000'000;
-  constexpr double kSeconds = 5.0;  // a tenth of it takes a sanitizer's build; quadratic time would be hours
-  EXPECT_LT(timed(file_of(std::string(kMany, '['), 0)), kSeconds);
-  EXPECT_LT(timed(file_of(R"({"t":)" + std::string(kMany, '{'), 0)), kSeconds);
-  EXPECT_LT(timed(file_of(R"({")" + std::string(kMany, 'n') + R"(":1})", 0)), kSeconds);
-  EXPECT_LT(timed(file_of(R"({"t":{"dtype":")" + std::string(kMany, 'n') + R"("}})", 0)), kSeconds);
-  EXPECT_LT(timed(file_of(std::string(kMany, ' '), 0)), kSeconds);
+  EXPECT_LT(timed(file_of(std::string(kMany, '['), 0)), 1.0);
+  EXPECT_LT(timed(file_of(R"({"t":)" + std::string(kMany, '{'), 0)), 1.0);
+  EXPECT_LT(timed(file_of(R"({")" + std::string(kMany, 'n') + R"(":1})", 0)), 1.0);
+  EXPECT_LT(timed(file_of(R"({"t":{"dtype":")" + std::string(kMany, 'n') + R"("}})", 0)), 1.0);
+  EXPECT_LT(timed(file_of(std::string(kMany, ' '), 0)), 1.0);
   std::string dims = R"({"t":{"shape":[0)";
   while (dims.size() < kMany) dims += ",0";
-  EXPECT_LT(timed(file_of(dims + "]}}", 0)), kSeconds);
+  EXPECT_LT(timed(file_of(dims + "]}}", 0)), 1.0);
 }
 
 TEST(Safetensors, ReadsAFile) {

@@ -18,10 +18,6 @@ std::string_view weight_format_name(WeightFormat format) {
   return "";
 }
 
-std::string_view weight_layout_name(WeightLayout layout) {
-  return layout == WeightLayout::kRowMajor ? "row-major" : "tile-16x64";
-}
-
 std::size_t bits_per_weight(WeightFormat format) {
   switch (format) {
     case WeightFormat::kF32:

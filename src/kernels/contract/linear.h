@@ -35,7 +35,6 @@ enum class WeightLayout : std::uint8_t {
   kRowMajor,   // elements [experts, out, in] and block_scales [experts, out, in / block_size], as in the file
   kTile16x64,  // NVFP4 in tiles that hold codes and scales (layouts/tile_16x64.h); no block_scales
 };
-[[nodiscard]] std::string_view weight_layout_name(WeightLayout layout);  // "row-major", "tile-16x64"
 
 // What a kernel must know to say whether it serves a layer.
 struct LinearProblem {
