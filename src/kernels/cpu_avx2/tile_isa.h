@@ -48,6 +48,7 @@ struct TileIsa {
   static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
   static F to_float(I a) { return _mm256_cvtepi32_ps(a); }
+  static F as_float(I a) { return _mm256_castsi256_ps(a); }
   static I shift8(I a) { return _mm256_slli_epi32(a, 8); }
   static I shift8_by_shuffle(I a) { return shift8(a); }
   // To nearest, ties to even; NaNs stay NaNs.

@@ -41,6 +41,7 @@ struct TileIsaBase {
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F to_float(I a) { return _mm512_cvtepi32_ps(a); }
+  static F as_float(I a) { return _mm512_castsi512_ps(a); }
   static I shift8(I a) { return _mm512_slli_epi32(a, 8); }
   static I shift8_by_shuffle(I a) {
     return _mm512_shuffle_epi8(

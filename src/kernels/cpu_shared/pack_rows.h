@@ -1,7 +1,7 @@
 // Packing of inputs for the tile kernels (tile_kernels.h), as templates over an instruction set `Isa`, which has
 //
 //   largest_bits  bits of the largest magnitude of some blocks of 16
-//   pack_digits   one block of 16 floats, times a power of two, into three rows of digits; answers the bias
+//   pack_digits   one block of 16 floats, times a power of two, into three rows of digits; answers a DigitBlock
 #pragma once
 
 #include <immintrin.h>
@@ -15,6 +15,13 @@
 
 namespace nvfp4::kernels::cpu_shared {
 
+// The sums of a block's high and low numbers (DigitTile), unless packed for a panel, and whether a low number is not 0.
+struct DigitBlock {
+  std::int32_t high_sum = 0;
+  std::int32_t low_sum = 0;
+  bool has_low = false;
+};
+
 template <class Isa>
 struct RowPacking {
   static std::uint64_t num_blocks_of(std::uint64_t count, std::uint64_t tile_idx) {
@@ -27,7 +34,8 @@ struct RowPacking {
     for (std::uint64_t b = first_block; b < Tile16x64::kBlocks; ++b) {
       __builtin_memset(tile.digits[b], 0, sizeof(tile.digits[b]));
       if (for_panel) __builtin_memset(tile.digits[b][0], 0x80, sizeof(tile.digits[b][0]));
-      tile.bias[b] = 0;
+      tile.high_bias[b] = 0;
+      tile.low_bias[b] = 0;
     }
   }
 
@@ -48,14 +56,21 @@ struct RowPacking {
       if (!finite || bits == 0) {
         clear(tile, for_panel, 0);
         tile.scale = 0.0F;
+        tile.low_blocks = 0;
         continue;
       }
       const std::int32_t shift = fixed_point_shift(bits);
       const float factor = power_of_two(shift);
+      std::uint32_t low_blocks = 0;
       const std::uint64_t num_blocks = num_blocks_of(count, i);
       for (std::uint64_t b = 0; b < num_blocks; ++b) {
-        tile.bias[b] = Isa::pack_digits(x + i * Tile16x64::kCols + 16 * b, factor, for_panel, tile.digits[b][0]);
+        const DigitBlock block =
+            Isa::pack_digits(x + i * Tile16x64::kCols + 16 * b, factor, for_panel, tile.digits[b][0]);
+        tile.high_bias[b] = -12 * block.high_sum;
+        tile.low_bias[b] = static_cast<std::int16_t>(-12 * block.low_sum);
+        low_blocks |= static_cast<std::uint32_t>(block.has_low) << b;
       }
+      tile.low_blocks = low_blocks;
       clear(tile, for_panel, num_blocks);
       tile.scale = digit_tile_scale(shift, row_shift);
     }
@@ -76,12 +91,12 @@ struct RowPacking {
         const __m128i sums = _mm_sad_epu8(_mm_xor_si128(values, offset), _mm_setzero_si128());
         const std::int32_t sum = _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
         _mm_storeu_si128(reinterpret_cast<__m128i*>(tile.codes[b]), _mm_shuffle_epi8(values, order));
-        tile.bias[b] = -12 * sum;
+        tile.start[b] = kDotBase - 12 * sum;
         tile.scale[b] = kTileScaleValues.data()[block_scales[at / 16]];
       }
       for (std::uint64_t b = num_blocks; b < Tile16x64::kBlocks; ++b) {
         __builtin_memset(tile.codes[b], 0, sizeof(tile.codes[b]));
-        tile.bias[b] = 0;
+        tile.start[b] = kDotBase;
         tile.scale[b] = 0.0F;
       }
     }

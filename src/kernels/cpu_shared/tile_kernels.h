@@ -2,19 +2,21 @@
 // (layouts/tile_16x64.h). The loops around them are tile_linear.cc.
 //
 // Inputs are packed per token and tile of 64 columns, as integers times a scale:
-//   digits  16-bit (float32) inputs: 24-bit fixed point under one power of two per tile, in three bytes. The dot
-//   product
-//           of a block of 16 with its weights is an exact integer, so its order does not matter. Against the largest
-//           magnitude of the tile the error is below 2^-23; BF16 inputs within 2^15 of it are exact.
+//   digits  16-bit (float32) inputs: 24-bit fixed point under one power of two per tile, in three bytes: a high number
+//           of two and a low one. The dot product of a block of 16 with its weights is an exact integer, so its order
+//           does not matter. Against the largest magnitude of the tile the error is below 2^-23; BF16 inputs within
+//           2^15 of it are exact, and within 2^7 of it their low number is zero: such blocks have no low product.
 //   codes   NVFP4 inputs: 2 * E2M1, exact, and the scale of each block of 16.
 // The sum over blocks is the same for every instruction set and number of tokens, operation by operation:
-//   digits  tile = dot_0 * s_0, then tile = fma(dot_b, s_b, tile);  acc = fma(tile, tile scale, acc)
-//   codes   acc = fma(dot_b, s_b * scale_b, acc)
+//   digits  tile = dot_0 * s_0, then tile = fma(dot_b, s_b, tile);  high = fma(tile, tile scale, high)
+//           where there are low numbers: low = fma(low dot_b * s_b, tile scale, low);  acc = 256 * high + low
+//   codes   acc = fma(dot_b * s_b, scale_b, acc), the product exact
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/contract/linear.h"
 #include "layouts/tile_16x64.h"
@@ -24,22 +26,36 @@ namespace nvfp4::kernels::cpu_shared {
 // The order of the 16 columns of a block in packed inputs: that in which codes come out of the nibbles of two words.
 inline constexpr std::array<std::uint8_t, 16> kPackedOrder = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
 
-// One token's 64 columns. Bytes are signed digits (-128..127) with `bias` for the kernels that add 12 to the weights,
-// or plain bytes of the number + 2^23 for the panel kernels.
+// One token's 64 columns. Bytes are signed digits (-128..127) with biases for the kernels that add 12 to the weights,
+// or for the panel kernels plain bytes of high + 2^15 and low + 2^7.
 struct DigitTile {
   std::uint8_t digits[4][3][16];  // [block][most significant first]
-  std::int32_t bias[4];           // -12 * sum of the block
+  std::int32_t high_bias[4];      // -12 * sum of the block's high numbers
+  std::int16_t low_bias[4];
   float scale;
-  float unused[3];
+  std::uint32_t low_blocks;  // bit b: block b has a low number that is not zero
 };
 struct CodeTile {
   std::int8_t codes[4][16];
-  std::int32_t bias[4];  // -12 * sum of the block
-  float scale[4];        // over kTileScaleUnit
+  std::int32_t start[4];  // kDotBase - 12 * sum of the block
+  float scale[4];         // over kTileScaleUnit
+};
+
+// An integer n that is added to these bits makes the float32 number kDotBaseValue + n, for |n| < 2^22: a sum that
+// starts here needs no conversion.
+inline constexpr std::int32_t kDotBase = 0x4B400000;
+inline constexpr float kDotBaseValue = 0x1.8p23F;
+inline constexpr float kHighUnit = 256.0F;  // of high numbers, in low ones
+
+// A block with low numbers among the inputs of one panel call.
+struct LowBlock {
+  std::uint8_t token_idx;
+  std::uint8_t block_idx;  // of the token: 4 * tile + block
 };
 
 inline constexpr std::uint64_t kPanelRows = 2 * Tile16x64::kRows;
-inline constexpr std::uint32_t kMaxTokens = 8;  // of one call
+inline constexpr std::uint64_t kPanelTiles = 8;  // 512 columns of 32 rows: 24 KB
+inline constexpr std::uint32_t kMaxTokens = 8;   // of one call
 
 // Where a stream of tiles goes on: what would lie from `end` on lies `jump` bytes further. Only prefetching asks.
 struct StreamEnd {
@@ -51,16 +67,18 @@ struct StreamEnd {
 
 // Products of weights with at most kMaxTokens tokens, for one kind of input.
 struct TileProducts {
-  using OfTiles = void (*)(const std::uint8_t* tiles, std::uint64_t num_tiles, const std::uint8_t* x, float* acc);
+  using OfPanel = void (*)(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* x,
+                           std::span<const LowBlock> low_blocks, float* acc, float* low);
   using OfStream = void (*)(const std::uint8_t* tiles, std::uint64_t num_tiles, const StreamEnd& stream,
                             const std::uint8_t* x, float* acc);
   // Decodes a row group's tiles as it goes. x [num_tiles, t] records; acc [t, 16], set.
   std::array<OfStream, kMaxTokens> few{};
   std::uint32_t max_few = 0;
-  // Rows decoded before, for many tokens: panel of kPanelRows rows. acc [t, kPanelRows], added to.
+  // Rows decoded before, for many tokens: panel of kPanelRows rows, at most kPanelTiles tiles. acc, low [t,
+  // kPanelRows], added to; low_blocks and low only for digits: those of each token in ascending order.
   void (*decode_panel)(const std::uint8_t* first_group, const std::uint8_t* second_group, std::uint64_t num_tiles,
                        std::uint8_t* panel) = nullptr;
-  std::array<OfTiles, kMaxTokens> panel{};
+  std::array<OfPanel, kMaxTokens> panel{};
   std::uint32_t max_panel = 0;
 };
 

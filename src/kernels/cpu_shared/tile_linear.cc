@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "kernels/cpu_shared/row_scale.h"
 
 namespace nvfp4::kernels::cpu_shared {
 namespace {
 
-constexpr std::uint64_t kPanelTiles = 8;            // 512 columns of 32 rows: 24 KB
 constexpr std::uint64_t kChunkBytes = 768 << 10;    // packed inputs that stay in the L2 cache
 constexpr std::uint32_t kMaxChunkTokens = 96;       // and of their sums
 constexpr std::uint64_t kFewPieceBytes = 64 << 10;  // weights of a piece when tokens are few
@@ -43,11 +43,14 @@ struct Segment {
   }
 };
 
+constexpr std::size_t kMaxLowBlocks = kMaxTokens * kPanelTiles * Tile16x64::kBlocks;  // of one panel call
+
 // Scratch of one worker.
 struct Scratch {
   std::uint8_t* panel = nullptr;
-  float* acc[2] = {};  // of each weight [kMaxChunkTokens, kPanelRows]
-  float* x = nullptr;  // [in]
+  float* acc[2] = {};    // of each weight [kMaxChunkTokens, kPanelRows]
+  float* low = nullptr;  // the same, of low numbers
+  float* x = nullptr;    // [in]
   std::int8_t* codes = nullptr;
   std::uint8_t* block_scales = nullptr;
 };
@@ -57,6 +60,9 @@ struct Operand {
   const LinearWeight* weight = nullptr;
   std::uint8_t* packed = nullptr;  // [token][tile] records, tokens of a group interleaved
   float* multipliers = nullptr;    // [num_rows]
+  // Digits: of each group and stream of packed inputs.
+  LowBlock* low_blocks = nullptr;  // [groups, streams, kMaxLowBlocks]
+  std::uint16_t* num_low_blocks = nullptr;
 };
 
 // Tiles that will be read soon, in two streams of the same size: brought into the second-level cache bit by bit.
@@ -138,6 +144,14 @@ class TileLinear {
     return *(after - 1);
   }
 
+  [[nodiscard]] std::uint64_t num_streams() const { return padded_tiles() / stream_tiles(); }
+  [[nodiscard]] std::span<const LowBlock> low_blocks_of(const Operand& operand, std::uint64_t group_idx,
+                                                        std::uint64_t stream) const {
+    if (operand.low_blocks == nullptr) return {};
+    const std::uint64_t idx = group_idx * num_streams() + stream;
+    return {operand.low_blocks + idx * kMaxLowBlocks, operand.num_low_blocks[idx]};
+  }
+  void list_low_blocks(const Operand& operand, const Segment& segment, std::uint32_t group) const;
   void pack_group(const Operand& operand, std::uint64_t group_idx, const Scratch& scratch) const;
   void pack_token(const Operand& operand, const Segment& segment, std::uint32_t token, const PackedPlace& place,
                   std::uint8_t* out, const Scratch& scratch) const;
@@ -147,7 +161,7 @@ class TileLinear {
   void run_panel(const Segment& segment, std::uint32_t chunk, std::uint64_t row_group, const Scratch& scratch) const;
   // Rows of two row groups. `next` and its next_row_group are what will be multiplied afterwards.
   void multiply_panel(const Operand& operand, const Segment& segment, std::uint32_t chunk, std::uint64_t row_group,
-                      const Operand& next, std::uint64_t next_row_group, std::uint8_t* panel, float* acc) const;
+                      const Operand& next, std::uint64_t next_row_group, const Scratch& scratch, float* acc) const;
   // Sums of rows [row, row + num_rows) for the segment's tokens from first_token on; acc [num_tokens, acc_stride].
   void store(const Segment& segment, std::uint64_t row, std::uint64_t num_rows, std::uint32_t first_token,
              std::uint32_t num_tokens, std::uint64_t acc_stride, const Scratch& scratch) const;
@@ -202,7 +216,9 @@ Scratch TileLinear::take_scratch(Workspace& workspace) const {
     scratch.acc[i] = workspace.take<float>(kMaxChunkTokens * kPanelRows).data();
   }
   scratch.x = workspace.take<float>(in).data();
-  if (input_ == TileInput::kCodes) {
+  if (input_ == TileInput::kDigits) {
+    scratch.low = workspace.take<float>(kMaxChunkTokens * kPanelRows).data();
+  } else {
     scratch.codes = workspace.take<std::int8_t>(in).data();
     scratch.block_scales = workspace.take<std::uint8_t>(in / Tile16x64::kBlockCols).data();
   }
@@ -215,11 +231,15 @@ void TileLinear::take_inputs(Workspace& workspace) {
   for (std::size_t i = 0; i < num_operands_; ++i) {
     Operand& operand = operands_[i];
     if (i == 1 && same_input(*operands_[0].weight, *operand.weight, activation_)) {
-      operand.packed = operands_[0].packed;
-      operand.multipliers = operands_[0].multipliers;
-    } else {
-      operand.packed = workspace.take<std::uint8_t>(args_.num_rows * padded_tiles() * record_bytes(input_)).data();
-      operand.multipliers = workspace.take<float>(args_.num_rows).data();
+      operand = operands_[0];
+      operand.weight = &pair_->up;
+      continue;
+    }
+    operand.packed = workspace.take<std::uint8_t>(args_.num_rows * padded_tiles() * record_bytes(input_)).data();
+    operand.multipliers = workspace.take<float>(args_.num_rows).data();
+    if (input_ == TileInput::kDigits) {
+      operand.low_blocks = workspace.take<LowBlock>(num_groups_ * num_streams() * kMaxLowBlocks).data();
+      operand.num_low_blocks = workspace.take<std::uint16_t>(num_groups_ * num_streams()).data();
     }
   }
 }
@@ -248,6 +268,26 @@ void TileLinear::pack_group(const Operand& operand, std::uint64_t group_idx, con
   std::uint8_t* const out = operand.packed + record_of(segment, group, 0) * record_bytes(input_);
   for (std::uint32_t t = 0; t < size; ++t) {
     pack_token(operand, segment, segment.first_token + begin + t, place, out + t * record_bytes(input_), scratch);
+  }
+  if (operand.low_blocks != nullptr && !segment.few) list_low_blocks(operand, segment, group);
+}
+
+void TileLinear::list_low_blocks(const Operand& operand, const Segment& segment, std::uint32_t group) const {
+  const std::uint32_t size = segment.group_begin(group + 1) - segment.group_begin(group);
+  for (std::uint64_t stream = 0; stream < num_streams(); ++stream) {
+    const auto* x = reinterpret_cast<const DigitTile*>(operand.packed) + record_of(segment, group, stream);
+    const std::uint64_t idx = (segment.first_group + group) * num_streams() + stream;
+    LowBlock* const begin = operand.low_blocks + idx * kMaxLowBlocks;
+    LowBlock* next = begin;
+    const std::uint64_t num_tiles = std::min(stream_tiles(), num_tiles_ - stream * stream_tiles());
+    for (std::uint64_t i = 0; i < num_tiles; ++i) {
+      for (std::uint32_t t = 0; t < size; ++t, ++x) {
+        for (std::uint32_t blocks = x->low_blocks; blocks != 0; blocks &= blocks - 1) {
+          *next++ = {static_cast<std::uint8_t>(t), static_cast<std::uint8_t>(4 * i + std::countr_zero(blocks))};
+        }
+      }
+    }
+    operand.num_low_blocks[idx] = static_cast<std::uint16_t>(next - begin);
   }
 }
 
@@ -300,14 +340,14 @@ void TileLinear::run_few(const Segment& segment, std::uint64_t first_row_group, 
 
 void TileLinear::multiply_panel(const Operand& operand, const Segment& segment, std::uint32_t chunk,
                                 std::uint64_t row_group, const Operand& next, std::uint64_t next_row_group,
-                                std::uint8_t* panel, float* acc) const {
+                                const Scratch& scratch, float* acc) const {
   const std::uint32_t num_groups = segment.chunk_begin(chunk + 1) - segment.chunk_begin(chunk);
   const std::uint32_t first_token = segment.group_begin(segment.chunk_begin(chunk));
   for (std::uint64_t tile = 0; tile < num_tiles_; tile += kPanelTiles) {
     const std::uint64_t num_tiles = std::min(kPanelTiles, num_tiles_ - tile);
     const std::uint64_t offset = tile * Tile16x64::kBytes;
     products_.decode_panel(tiles_of(operand, segment.expert_idx, row_group) + offset,
-                           tiles_of(operand, segment.expert_idx, row_group + 1) + offset, num_tiles, panel);
+                           tiles_of(operand, segment.expert_idx, row_group + 1) + offset, num_tiles, scratch.panel);
     const bool is_last = tile + num_tiles == num_tiles_;
     const Operand& soon = is_last ? next : operand;
     const std::uint64_t soon_row_group = is_last ? next_row_group : row_group;
@@ -321,7 +361,10 @@ void TileLinear::multiply_panel(const Operand& operand, const Segment& segment, 
       const std::uint32_t size = segment.group_begin(group + 1) - begin;
       const std::uint8_t* const x =
           operand.packed + record_of(segment, group, tile / kPanelTiles) * record_bytes(input_);
-      products_.panel[size - 1](panel, num_tiles, x, acc + (begin - first_token) * kPanelRows);
+      const std::uint64_t at = (begin - first_token) * kPanelRows;
+      products_.panel[size - 1](scratch.panel, num_tiles, x,
+                                low_blocks_of(operand, segment.first_group + group, tile / kPanelTiles), acc + at,
+                                scratch.low == nullptr ? nullptr : scratch.low + at);
     }
   }
 }
@@ -332,9 +375,14 @@ void TileLinear::run_panel(const Segment& segment, std::uint32_t chunk, std::uin
   const std::uint32_t num_tokens = segment.group_begin(segment.chunk_begin(chunk + 1)) - first_token;
   for (std::size_t i = 0; i < num_operands_; ++i) {
     std::fill_n(scratch.acc[i], num_tokens * kPanelRows, 0.0F);
+    if (scratch.low != nullptr) std::fill_n(scratch.low, num_tokens * kPanelRows, 0.0F);
     const bool is_last = i + 1 == num_operands_;
     multiply_panel(operands_[i], segment, chunk, row_group, operands_[is_last ? 0 : i + 1],
-                   is_last ? row_group + 2 : row_group, scratch.panel, scratch.acc[i]);
+                   is_last ? row_group + 2 : row_group, scratch, scratch.acc[i]);
+    if (scratch.low == nullptr) continue;
+    for (std::uint64_t j = 0; j < num_tokens * kPanelRows; ++j) {
+      scratch.acc[i][j] = kHighUnit * scratch.acc[i][j] + scratch.low[j];
+    }
   }
   const std::uint64_t row = row_group * Tile16x64::kRows;
   store(segment, row, std::min(kPanelRows, weight_.out_features - row), first_token, num_tokens, kPanelRows, scratch);
@@ -389,14 +437,24 @@ std::size_t tile_linear_workspace_bytes(const TileKernels& kernels, const Linear
   std::size_t of_worker = Workspace::bytes_for<std::uint8_t>(kPanelTiles * kernels.panel_tile_bytes) +
                           num_operands * Workspace::bytes_for<float>(kMaxChunkTokens * kPanelRows) +
                           Workspace::bytes_for<float>(problem.in_features);
-  if (input == TileInput::kCodes) {
+  if (input == TileInput::kDigits) {
+    of_worker += Workspace::bytes_for<float>(kMaxChunkTokens * kPanelRows);
+  } else {
     of_worker += Workspace::bytes_for<std::int8_t>(problem.in_features) +
                  Workspace::bytes_for<std::uint8_t>(problem.in_features / Tile16x64::kBlockCols);
   }
   const std::uint64_t padded_tiles =
       num_tiles <= kPanelTiles ? num_tiles : divide_up(num_tiles, kPanelTiles) * kPanelTiles;
-  const std::size_t of_input = Workspace::bytes_for<std::uint8_t>(num_rows * padded_tiles * record_bytes(input)) +
-                               Workspace::bytes_for<float>(num_rows);
+  std::size_t of_input = Workspace::bytes_for<std::uint8_t>(num_rows * padded_tiles * record_bytes(input)) +
+                         Workspace::bytes_for<float>(num_rows);
+  if (input == TileInput::kDigits) {
+    // Each expert's last group may have fewer tokens than the others.
+    const std::uint64_t num_groups =
+        std::min<std::uint64_t>(num_rows, num_rows / kernels.digits.max_panel + problem.num_experts);
+    const std::uint64_t num_lists = num_groups * divide_up(padded_tiles, kPanelTiles);
+    of_input +=
+        Workspace::bytes_for<LowBlock>(num_lists * kMaxLowBlocks) + Workspace::bytes_for<std::uint16_t>(num_lists);
+  }
   return Workspace::bytes_for<Segment>(problem.num_experts) + num_operands * of_input +
          Workspace::bytes_for<Scratch>(num_workers) + num_workers * of_worker;
 }

@@ -38,6 +38,7 @@ struct TileFunctions {
   // Bytes ahead; measured on Sapphire Rapids: the second-level cache has what is 20 KB ahead, the first 3.4 KB.
   static constexpr std::uint64_t kFarPrefetch = 20480;
   static constexpr std::uint64_t kNearPrefetch = 3456;
+  static constexpr float kMinusDotBase = -kDotBaseValue;
   static constexpr std::size_t kPanelTileBytes = std::size_t{kPanelVectors} * kPanelVectorTileBytes;
 
   // Weights of one block: bytes of columns in kPackedOrder, and their scales.
@@ -86,18 +87,18 @@ struct TileFunctions {
     }
   }
 
-  // 12 + 2 * E2M1 as unsigned bytes times signed digits: the dot products of B blocks from first on.
+  // 12 + 2 * E2M1 as unsigned bytes times signed digits: the dot products of B blocks from first on with high numbers.
   template <int B, int T>
-  static NVFP4_INLINE void few_digit_blocks(const Block (&blocks)[B], const DigitTile* x, int first, I (&value)[B][T]) {
-    I digits[3][B][T];
+  static NVFP4_INLINE void few_high_blocks(const Block (&blocks)[B], const DigitTile* x, int first, I (&value)[B][T]) {
+    I digits[2][B][T];
     NVFP4_UNROLL
-    for (int digit = 0; digit < 3; ++digit) {
+    for (int digit = 0; digit < 2; ++digit) {
       Partial sums[B][T];
       NVFP4_UNROLL
       for (int b = 0; b < B; ++b) {
         NVFP4_UNROLL
         for (int t = 0; t < T; ++t) {
-          digits[digit][b][t] = digit == 2 ? Isa::splat_word(&x[t].bias[first + b]) : Isa::zero_i();
+          digits[digit][b][t] = digit == 1 ? Isa::splat_word(&x[t].high_bias[first + b]) : Isa::zero_i();
           sums[b][t] = Isa::begin(digits[digit][b][t]);
         }
       }
@@ -111,11 +112,19 @@ struct TileFunctions {
     NVFP4_UNROLL
     for (int b = 0; b < B; ++b) {
       NVFP4_UNROLL
-      for (int t = 0; t < T; ++t) {
-        const I high = Isa::add(Isa::shift8(digits[0][b][t]), digits[1][b][t]);
-        value[b][t] = Isa::add(Isa::shift8(high), digits[2][b][t]);
-      }
+      for (int t = 0; t < T; ++t) value[b][t] = Isa::add(Isa::shift8(digits[0][b][t]), digits[1][b][t]);
     }
+  }
+
+  // Its products with the low numbers of one token, if it has any.
+  static NVFP4_INLINE F add_low_block(const Block& block, const DigitTile& x, int b, F low) {
+    const std::int32_t bias = x.low_bias[b];
+    const I start = Isa::splat_word(&bias);
+    Partial sum = Isa::begin(start);
+    NVFP4_UNROLL
+    for (int d = 0; d < 4; ++d) sum = Isa::step(sum, block.w[d], Isa::splat_word(&x.digits[b][2][4 * d]));
+    const F product = Isa::mul(Isa::to_float(Isa::end(sum, start)), block.scale);
+    return Isa::fma(product, Isa::splat(&x.scale), low);
   }
 
   template <int T>
@@ -125,8 +134,9 @@ struct TileFunctions {
     const I table = Isa::table(true);
     for (int half = 0; half < kHalves; ++half) {
       F sum[T];
+      F low[T];
       NVFP4_UNROLL
-      for (int t = 0; t < T; ++t) sum[t] = Isa::zero_f();
+      for (int t = 0; t < T; ++t) sum[t] = low[t] = Isa::zero_f();
       const auto* x = reinterpret_cast<const DigitTile*>(packed);
       const std::uint8_t* tile = tiles;
       for (std::uint64_t i = 0; i < num_tiles; ++i, tile += Tile16x64::kBytes, x += T) {
@@ -138,7 +148,7 @@ struct TileFunctions {
           NVFP4_UNROLL
           for (int b = 0; b < B; ++b) blocks[b] = decode_block(tile, half, first + b, table);
           I value[B][T];
-          few_digit_blocks<B, T>(blocks, x, first, value);
+          few_high_blocks<B, T>(blocks, x, first, value);
           NVFP4_UNROLL
           for (int b = 0; b < B; ++b) {
             NVFP4_UNROLL
@@ -148,12 +158,23 @@ struct TileFunctions {
                   first + b == 0 ? Isa::mul(product, blocks[b].scale) : Isa::fma(product, blocks[b].scale, tile_sum[t]);
             }
           }
+          NVFP4_UNROLL
+          for (int t = 0; t < T; ++t) {
+            if ((x[t].low_blocks >> first & ((1U << B) - 1)) == 0) continue;
+            NVFP4_UNROLL
+            for (int b = 0; b < B; ++b) {
+              if ((x[t].low_blocks >> (first + b) & 1U) != 0)
+                low[t] = add_low_block(blocks[b], x[t], first + b, low[t]);
+            }
+          }
         }
         NVFP4_UNROLL
         for (int t = 0; t < T; ++t) sum[t] = Isa::fma(tile_sum[t], Isa::splat(&x[t].scale), sum[t]);
       }
       NVFP4_UNROLL
-      for (int t = 0; t < T; ++t) Isa::store(acc + t * 16 + half * kLanes, sum[t]);
+      for (int t = 0; t < T; ++t) {
+        Isa::store(acc + t * 16 + half * kLanes, Isa::fma(sum[t], Isa::splat(&kHighUnit), low[t]));
+      }
     }
   }
 
@@ -178,17 +199,18 @@ struct TileFunctions {
           for (int b = 0; b < B; ++b) {
             blocks[b] = decode_block(tile, half, first + b, table);
             NVFP4_UNROLL
-            for (int t = 0; t < T; ++t) sums[b][t] = Isa::begin(Isa::splat_word(&x[t].bias[first + b]));
+            for (int t = 0; t < T; ++t) sums[b][t] = Isa::begin(Isa::splat_word(&x[t].start[first + b]));
           }
           add_products<B, T>(
               sums, blocks, [&](int b, int t) { return reinterpret_cast<const std::uint8_t*>(x[t].codes[first + b]); });
           NVFP4_UNROLL
           for (int b = 0; b < B; ++b) {
+            const F minus_base = Isa::mul(blocks[b].scale, Isa::splat(&kMinusDotBase));
             NVFP4_UNROLL
             for (int t = 0; t < T; ++t) {
-              const I value = Isa::end(sums[b][t], Isa::splat_word(&x[t].bias[first + b]));
-              const F scale = Isa::mul(blocks[b].scale, Isa::splat(&x[t].scale[first + b]));
-              sum[t] = Isa::fma(Isa::to_float(value), scale, sum[t]);
+              const I value = Isa::end(sums[b][t], Isa::splat_word(&x[t].start[first + b]));
+              const F product = Isa::fma(Isa::as_float(value), blocks[b].scale, minus_base);
+              sum[t] = Isa::fma(product, Isa::splat(&x[t].scale[first + b]), sum[t]);
             }
           }
         }
@@ -198,7 +220,8 @@ struct TileFunctions {
     }
   }
 
-  // Panel: [tile][row vector][block] {4 vectors of weights, scales, biases}.
+  // Panel: [tile][row vector][block] {4 vectors of weights, scales, and what sums start from (digits) or -kDotBaseValue
+  // * scales (codes)}.
   template <bool kDigits>
   static void decode_panel(const std::uint8_t* first_group, const std::uint8_t* second_group, std::uint64_t num_tiles,
                            std::uint8_t* panel) {
@@ -211,8 +234,13 @@ struct TileFunctions {
           const Block block = decode_block(tile, v % kHalves, b, table);
           for (int d = 0; d < 4; ++d) Isa::store(panel + d * kVectorBytes, block.w[d]);
           Isa::store(reinterpret_cast<float*>(panel + 4 * kVectorBytes), block.scale);
-          // The most significant digit comes with 128 added.
-          if constexpr (kDigits) Isa::store(panel + 5 * kVectorBytes, Isa::minus_128_times_sum(block.w));
+          // The most significant digit and the low number come with 128 added.
+          if constexpr (kDigits) {
+            Isa::store(panel + 5 * kVectorBytes, Isa::minus_128_times_sum(block.w));
+          } else {
+            Isa::store(reinterpret_cast<float*>(panel + 5 * kVectorBytes),
+                       Isa::mul(block.scale, Isa::splat(&kMinusDotBase)));
+          }
         }
       }
     }
@@ -244,7 +272,7 @@ struct TileFunctions {
       const std::uint8_t* const block = panel + b * kPanelBlockBytes;
       I value[R][T];
       NVFP4_UNROLL
-      for (int digit = 0; digit < 3; ++digit) {
+      for (int digit = 0; digit < 2; ++digit) {
         Partial sum[R][T];
         NVFP4_UNROLL
         for (int r = 0; r < R; ++r) {
@@ -285,26 +313,48 @@ struct TileFunctions {
     }
   }
 
+  static NVFP4_INLINE void panel_low_block(const std::uint8_t* panel, const DigitTile& x, int b, float* low) {
+    NVFP4_UNROLL
+    for (int v = 0; v < kPanelVectors; ++v) {
+      const std::uint8_t* const block = panel + v * kPanelVectorTileBytes + b * kPanelBlockBytes;
+      const I start = Isa::load_i(block + 5 * kVectorBytes);
+      Partial sum = Isa::begin(start);
+      NVFP4_UNROLL
+      for (int d = 0; d < 4; ++d) {
+        sum = Isa::step(sum, Isa::splat_word(&x.digits[b][2][4 * d]), Isa::load_i(block + d * kVectorBytes));
+      }
+      const F scale = Isa::load_f(reinterpret_cast<const float*>(block + 4 * kVectorBytes));
+      const F product = Isa::mul(Isa::to_float(Isa::end(sum, start)), scale);
+      float* const at = low + v * kLanes;
+      Isa::store(at, Isa::fma(product, Isa::splat(&x.scale), Isa::load_f(at)));
+    }
+  }
+
   template <int T>
-  static void panel_digits(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* packed, float* acc) {
+  static void panel_digits(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* packed,
+                           std::span<const LowBlock> low_blocks, float* acc, float* low) {
     constexpr int R = Isa::kPanelVectors;
     const auto* x = reinterpret_cast<const DigitTile*>(packed);
-    for (std::uint64_t i = 0; i < num_tiles; ++i, panel += kPanelTileBytes, x += T) {
+    for (std::uint64_t i = 0; i < num_tiles; ++i) {
       for (int v = 0; v < kPanelVectors; v += R) {
-        panel_digit_tile<R, T>(panel + v * kPanelVectorTileBytes, x, acc + v * kLanes);
+        panel_digit_tile<R, T>(panel + i * kPanelTileBytes + v * kPanelVectorTileBytes, x + i * T, acc + v * kLanes);
       }
+    }
+    for (const LowBlock& at : low_blocks) {
+      const int tile = at.block_idx / 4;
+      panel_low_block(panel + tile * kPanelTileBytes, x[tile * T + at.token_idx], at.block_idx % 4,
+                      low + at.token_idx * kPanelRows);
     }
   }
 
   template <int R, int T>
   static NVFP4_INLINE void panel_code_block(const std::uint8_t* block, const CodeTile* x, int b, F (&sum)[R][T]) {
-    I bias[T];
     Partial dots[R][T];
     NVFP4_UNROLL
     for (int t = 0; t < T; ++t) {
-      bias[t] = Isa::splat_word(&x[t].bias[b]);
+      const I start = Isa::splat_word(&x[t].start[b]);
       NVFP4_UNROLL
-      for (int r = 0; r < R; ++r) dots[r][t] = Isa::begin(bias[t]);
+      for (int r = 0; r < R; ++r) dots[r][t] = Isa::begin(start);
     }
     NVFP4_UNROLL
     for (int d = 0; d < 4; ++d) {
@@ -320,17 +370,21 @@ struct TileFunctions {
     }
     NVFP4_UNROLL
     for (int r = 0; r < R; ++r) {
-      const F scale = Isa::load_f(reinterpret_cast<const float*>(block + r * kPanelVectorTileBytes + 4 * kVectorBytes));
+      const auto* const scales = reinterpret_cast<const float*>(block + r * kPanelVectorTileBytes + 4 * kVectorBytes);
+      const F scale = Isa::load_f(scales);
+      const F minus_base = Isa::load_f(scales + kLanes);
       NVFP4_UNROLL
       for (int t = 0; t < T; ++t) {
-        const I value = Isa::end(dots[r][t], Isa::splat_word(&x[t].bias[b]));
-        sum[r][t] = Isa::fma(Isa::to_float(value), Isa::mul(scale, Isa::splat(&x[t].scale[b])), sum[r][t]);
+        const I value = Isa::end(dots[r][t], Isa::splat_word(&x[t].start[b]));
+        const F product = Isa::fma(Isa::as_float(value), scale, minus_base);
+        sum[r][t] = Isa::fma(product, Isa::splat(&x[t].scale[b]), sum[r][t]);
       }
     }
   }
 
   template <int T>
-  static void panel_codes(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* packed, float* acc) {
+  static void panel_codes(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* packed,
+                          std::span<const LowBlock>, float* acc, float*) {
     constexpr int R = Isa::kPanelVectors;
     for (int v = 0; v < kPanelVectors; v += R) {
       F sum[R][T];
