@@ -11,6 +11,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "formats/bf16.h"
@@ -223,12 +224,16 @@ TEST_F(ActivationRows, DISABLED_CodesAreThoseOfTheRoundedQuotientForEveryMultipl
 TEST_F(ActivationRows, RandomBlocks) {
   for (const QuantizerRule rule : kRules) expect_random_blocks(rule, 100'000);
 }
-TEST_F(ActivationRows, DISABLED_AHundredMillionBlocksOfModelOpt) {
-  expect_random_blocks(QuantizerRule::kModelOpt, 100'000'000);
+// A hundred million blocks for each rule, in parts that processes can share (GTEST_TOTAL_SHARDS).
+class HundredMillionBlocks : public ActivationRows,
+                             public testing::WithParamInterface<std::tuple<QuantizerRule, std::uint64_t>> {};
+TEST_P(HundredMillionBlocks, DISABLED_AreQuantizedAlike) {
+  const auto [rule, part] = GetParam();
+  bits.seed(100 + part);
+  expect_random_blocks(rule, 5'000'000);
 }
-TEST_F(ActivationRows, DISABLED_AHundredMillionBlocksOfCompressedTensors) {
-  expect_random_blocks(QuantizerRule::kCompressedTensors, 100'000'000);
-}
+INSTANTIATE_TEST_SUITE_P(Parts, HundredMillionBlocks,
+                         testing::Combine(testing::ValuesIn(kRules), testing::Range<std::uint64_t>(0, 20)));
 
 TEST_F(ActivationRows, BlockScalesAtEveryBorderOfE4m3) {
   Row row(std::size_t{16} * kNvfp4BlockSize);
