@@ -116,6 +116,28 @@ TEST_P(TileLinear, EveryInstructionSetGivesTheSameBits) {
   }
 }
 
+// Low numbers of inputs go different ways: none (small integers), some (BF16), nearly all (float32).
+TEST_P(TileLinear, ATokenHasTheSameBitsAloneAndAmongMany) {
+  Random random(4);
+  const std::uint64_t in_features = 1104;  // 17.25 tiles: two whole streams of a panel, and a rest
+  const RandomLinear linear(spec(45, in_features, 1), random);
+  std::vector<float> bf16 = make_input(37, in_features, 1.0F, random);
+  std::vector<float> integers(bf16.size());
+  for (std::size_t i = 0; i < bf16.size(); ++i) {
+    bf16[i] = round_to_bf16(bf16[i]);
+    integers[i] = std::round(bf16[i] * 20);
+  }
+  for (const std::vector<float>& x : {integers, bf16, make_input(37, in_features, 1.0F, random)}) {
+    for (const LinearKernel* kernel : tile_kernels(linear.problem())) {
+      const std::vector<float> among_many = run(*kernel, linear, {x.data(), nullptr, 37, {}}, pool_);
+      for (std::uint32_t t = 0; t < 37; t += 5) {
+        const std::vector<float> alone = run(*kernel, linear, {x.data() + t * in_features, nullptr, 1, {}}, pool_);
+        for (std::size_t n = 0; n < 45; ++n) ASSERT_EQ(alone[n], among_many[t * 45 + n]) << kernel->name << " " << t;
+      }
+    }
+  }
+}
+
 // One pass over two weights is two layers and the gate between them, also where their inputs have different scales.
 TEST_P(TileLinear, AGatedPairIsBothLayersAndTheGate) {
   Random random(3);

@@ -52,6 +52,11 @@ struct LowBlock {
   std::uint8_t token_idx;
   std::uint8_t block_idx;  // of the token: 4 * tile + block
 };
+// Those of a call, each token's in ascending order; or, when they are many, simply all.
+struct LowBlocks {
+  std::span<const LowBlock> some;
+  bool all = false;
+};
 
 inline constexpr std::uint64_t kPanelRows = 2 * Tile16x64::kRows;
 inline constexpr std::uint64_t kPanelTiles = 8;  // 512 columns of 32 rows: 24 KB
@@ -68,14 +73,14 @@ struct StreamEnd {
 // Products of weights with at most kMaxTokens tokens, for one kind of input.
 struct TileProducts {
   using OfPanel = void (*)(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* x,
-                           std::span<const LowBlock> low_blocks, float* acc, float* low);
+                           const LowBlocks& low_blocks, float* acc, float* low);
   using OfStream = void (*)(const std::uint8_t* tiles, std::uint64_t num_tiles, const StreamEnd& stream,
                             const std::uint8_t* x, float* acc);
   // Decodes a row group's tiles as it goes. x [num_tiles, t] records; acc [t, 16], set.
   std::array<OfStream, kMaxTokens> few{};
   std::uint32_t max_few = 0;
   // Rows decoded before, for many tokens: panel of kPanelRows rows, at most kPanelTiles tiles. acc, low [t,
-  // kPanelRows], added to; low_blocks and low only for digits: those of each token in ascending order.
+  // kPanelRows], added to; low_blocks and low only for digits.
   void (*decode_panel)(const std::uint8_t* first_group, const std::uint8_t* second_group, std::uint64_t num_tiles,
                        std::uint8_t* panel) = nullptr;
   std::array<OfPanel, kMaxTokens> panel{};

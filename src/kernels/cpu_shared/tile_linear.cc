@@ -44,6 +44,7 @@ struct Segment {
 };
 
 constexpr std::size_t kMaxLowBlocks = kMaxTokens * kPanelTiles * Tile16x64::kBlocks;  // of one panel call
+constexpr std::uint16_t kAllLowBlocks = 0xFFFF;
 
 // Scratch of one worker.
 struct Scratch {
@@ -145,11 +146,12 @@ class TileLinear {
   }
 
   [[nodiscard]] std::uint64_t num_streams() const { return padded_tiles() / stream_tiles(); }
-  [[nodiscard]] std::span<const LowBlock> low_blocks_of(const Operand& operand, std::uint64_t group_idx,
-                                                        std::uint64_t stream) const {
+  [[nodiscard]] LowBlocks low_blocks_of(const Operand& operand, std::uint64_t group_idx, std::uint64_t stream) const {
     if (operand.low_blocks == nullptr) return {};
     const std::uint64_t idx = group_idx * num_streams() + stream;
-    return {operand.low_blocks + idx * kMaxLowBlocks, operand.num_low_blocks[idx]};
+    const std::size_t count = operand.num_low_blocks[idx];
+    if (count == kAllLowBlocks) return {{}, true};
+    return {{operand.low_blocks + idx * kMaxLowBlocks, count}, false};
   }
   void list_low_blocks(const Operand& operand, const Segment& segment, std::uint32_t group) const;
   void pack_group(const Operand& operand, std::uint64_t group_idx, const Scratch& scratch) const;
@@ -287,7 +289,9 @@ void TileLinear::list_low_blocks(const Operand& operand, const Segment& segment,
         }
       }
     }
-    operand.num_low_blocks[idx] = static_cast<std::uint16_t>(next - begin);
+    // One block of many costs about twice what it costs in a pass over all.
+    const bool are_many = static_cast<std::uint64_t>(next - begin) * 5 > size * num_tiles * Tile16x64::kBlocks * 2;
+    operand.num_low_blocks[idx] = are_many ? kAllLowBlocks : static_cast<std::uint16_t>(next - begin);
   }
 }
 

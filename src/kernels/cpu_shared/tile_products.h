@@ -330,17 +330,58 @@ struct TileFunctions {
     }
   }
 
+  // The same for all blocks of a tile: where low numbers are zero this adds zero.
+  template <int R, int T>
+  static NVFP4_INLINE void panel_low_tile(const std::uint8_t* panel, const DigitTile* x, float* low) {
+    F sum[R][T];
+    NVFP4_UNROLL
+    for (int t = 0; t < T; ++t) {
+      NVFP4_UNROLL
+      for (int r = 0; r < R; ++r) sum[r][t] = Isa::load_f(low + t * kPanelRows + r * kLanes);
+    }
+    NVFP4_UNROLL
+    for (int b = 0; b < 4; ++b) {
+      const std::uint8_t* const block = panel + b * kPanelBlockBytes;
+      I start[R];
+      Partial dots[R][T];
+      NVFP4_UNROLL
+      for (int r = 0; r < R; ++r) {
+        start[r] = Isa::load_i(block + r * kPanelVectorTileBytes + 5 * kVectorBytes);
+        NVFP4_UNROLL
+        for (int t = 0; t < T; ++t) dots[r][t] = Isa::begin(start[r]);
+      }
+      add_digit<R, T>(dots, block, x, b, 2);
+      NVFP4_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const F scale =
+            Isa::load_f(reinterpret_cast<const float*>(block + r * kPanelVectorTileBytes + 4 * kVectorBytes));
+        NVFP4_UNROLL
+        for (int t = 0; t < T; ++t) {
+          const F product = Isa::mul(Isa::to_float(Isa::end(dots[r][t], start[r])), scale);
+          sum[r][t] = Isa::fma(product, Isa::splat(&x[t].scale), sum[r][t]);
+        }
+      }
+    }
+    NVFP4_UNROLL
+    for (int t = 0; t < T; ++t) {
+      NVFP4_UNROLL
+      for (int r = 0; r < R; ++r) Isa::store(low + t * kPanelRows + r * kLanes, sum[r][t]);
+    }
+  }
+
   template <int T>
   static void panel_digits(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* packed,
-                           std::span<const LowBlock> low_blocks, float* acc, float* low) {
+                           const LowBlocks& low_blocks, float* acc, float* low) {
     constexpr int R = Isa::kPanelVectors;
     const auto* x = reinterpret_cast<const DigitTile*>(packed);
     for (std::uint64_t i = 0; i < num_tiles; ++i) {
       for (int v = 0; v < kPanelVectors; v += R) {
-        panel_digit_tile<R, T>(panel + i * kPanelTileBytes + v * kPanelVectorTileBytes, x + i * T, acc + v * kLanes);
+        const std::uint8_t* const vectors = panel + i * kPanelTileBytes + v * kPanelVectorTileBytes;
+        panel_digit_tile<R, T>(vectors, x + i * T, acc + v * kLanes);
+        if (low_blocks.all) panel_low_tile<R, T>(vectors, x + i * T, low + v * kLanes);
       }
     }
-    for (const LowBlock& at : low_blocks) {
+    for (const LowBlock& at : low_blocks.some) {
       const int tile = at.block_idx / 4;
       panel_low_block(panel + tile * kPanelTileBytes, x[tile * T + at.token_idx], at.block_idx % 4,
                       low + at.token_idx * kPanelRows);
@@ -384,7 +425,7 @@ struct TileFunctions {
 
   template <int T>
   static void panel_codes(const std::uint8_t* panel, std::uint64_t num_tiles, const std::uint8_t* packed,
-                          std::span<const LowBlock>, float* acc, float*) {
+                          const LowBlocks&, float* acc, float*) {
     constexpr int R = Isa::kPanelVectors;
     for (int v = 0; v < kPanelVectors; v += R) {
       F sum[R][T];
