@@ -127,31 +127,31 @@ class Tiles {
     }
   }
 
-  template <WeightFormat kFormat, std::uint32_t kTokens>
+  template <WeightFormat kFormat, std::uint32_t kTokens, bool kFromMemory>
   static void multiply_tokens(const Rows& rows, const float* x, std::uint64_t x_stride, std::uint32_t num_tokens,
                               std::uint64_t num_steps, bool starts, float* sums) {
     if (kTokens > 1 && num_tokens < kTokens) {
       if constexpr (kTokens > 1) {
-        multiply_tokens<kFormat, kTokens - 1>(rows, x, x_stride, num_tokens, num_steps, starts, sums);
+        multiply_tokens<kFormat, kTokens - 1, kFromMemory>(rows, x, x_stride, num_tokens, num_steps, starts, sums);
       }
       return;
     }
-    // As many rows as there are registers for; two for one token, since memory delivers less to more streams.
+    // As many rows as there are registers for; for one token two of memory, which delivers less to more streams.
     constexpr bool kAll = kGroupRows * kTokens <= Isa::kTileRows * kTileTokens;
-    constexpr std::uint64_t kRows = kTokens == 1 ? 2 : kAll ? kGroupRows : Isa::kTileRows;
+    constexpr std::uint64_t kRows = kTokens == 1 && kFromMemory ? 2 : kAll ? kGroupRows : Isa::kTileRows;
     for (std::uint64_t r = 0; r < kGroupRows; r += kRows) {
       multiply<kFormat, kRows, kTokens>(rows, r, x, x_stride, num_steps, starts, sums);
     }
   }
 
   // Any number of tokens with the rows of a group.
-  template <WeightFormat kFormat>
+  template <WeightFormat kFormat, bool kFromMemory>
   static void multiply_group(const Rows& rows, const float* x, std::uint64_t x_stride, std::uint32_t num_tokens,
                              std::uint64_t num_steps, bool starts, float* sums) {
     for (std::uint32_t t = 0; t < num_tokens; t += kTileTokens) {
       const std::uint32_t count = num_tokens - t < kTileTokens ? num_tokens - t : kTileTokens;
-      multiply_tokens<kFormat, kTileTokens>(rows, x + t * x_stride, x_stride, count, num_steps, starts,
-                                            sums + t * kGroupFloats);
+      multiply_tokens<kFormat, kTileTokens, kFromMemory>(rows, x + t * x_stride, x_stride, count, num_steps, starts,
+                                                         sums + t * kGroupFloats);
     }
   }
 
@@ -203,7 +203,7 @@ class Tiles {
   static void multiply_whole_group(const Piece& piece, const Rows& rows, float* sums) {
     const std::uint64_t num_steps = piece.in_features / kLanes;
     const std::uint64_t whole = num_steps * kLanes;
-    multiply_group<kFormat>(rows, piece.x, piece.x_stride, piece.num_tokens, num_steps, true, sums);
+    multiply_group<kFormat, true>(rows, piece.x, piece.x_stride, piece.num_tokens, num_steps, true, sums);
     if (whole == piece.in_features) return;
     constexpr std::size_t kBytes = kElementBytes<kFormat>;
     alignas(64) std::byte rest[kGroupRows][kLanes * kBytes];
@@ -212,12 +212,13 @@ class Tiles {
       copy_with_zeros(rows[r] + whole * kBytes, (piece.in_features - whole) * kBytes, kLanes * kBytes, rest[r]);
       rest_rows[r] = rest[r];
     }
-    multiply_group<kFormat>(rest_rows, piece.x + whole, piece.x_stride, piece.num_tokens, 1, false, sums);
+    multiply_group<kFormat, true>(rest_rows, piece.x + whole, piece.x_stride, piece.num_tokens, 1, false, sums);
   }
 
-  // Through FP16 in the first-level cache. A NaN makes all of its row's outputs NaN: so does its scale.
+  // Through FP16 in the first-level cache, in steps so short that one is loaded while another is multiplied. A NaN
+  // makes all of its row's outputs NaN: so does its scale.
   static void multiply_fp8_group(const Piece& piece, const Rows& rows, float* scales, float* sums) {
-    constexpr std::uint64_t kDepth = 2048;
+    constexpr std::uint64_t kDepth = 256;
     static_assert(kGroupRows * kDepth * 2 <= kPieceRows * kPanelDepth * sizeof(float));
     auto* const halves = reinterpret_cast<std::byte*>(piece.scratch);
     Rows half_rows;
@@ -228,8 +229,8 @@ class Tiles {
         const std::uint64_t ahead = kGroupRows * piece.in_features;
         if (decode_fp8(rows[r] + k, depth, ahead, halves + r * kDepth * 2)) scales[r] = __builtin_nanf("");
       }
-      multiply_group<WeightFormat::kF16>(half_rows, piece.x + k, piece.x_stride, piece.num_tokens,
-                                         (depth + kLanes - 1) / kLanes, k == 0, sums);
+      multiply_group<WeightFormat::kF16, false>(half_rows, piece.x + k, piece.x_stride, piece.num_tokens,
+                                                (depth + kLanes - 1) / kLanes, k == 0, sums);
     }
   }
 
@@ -267,8 +268,8 @@ class Tiles {
     for (std::uint64_t n = 0; n < piece.num_rows; n += kGroupRows) {
       Rows rows;
       group_rows(reinterpret_cast<const std::byte*>(panel), piece.num_rows, kPanelDepth * sizeof(float), n, rows);
-      multiply_tokens<WeightFormat::kF32, kTileTokens>(rows, x, piece.x_stride, num_tokens,
-                                                       (depth + kLanes - 1) / kLanes, k == 0, sums);
+      multiply_tokens<WeightFormat::kF32, kTileTokens, false>(rows, x, piece.x_stride, num_tokens,
+                                                              (depth + kLanes - 1) / kLanes, k == 0, sums);
       sums += num_tokens * kGroupFloats;
     }
   }
