@@ -1,6 +1,7 @@
-# The CUDA targets: built for every architecture when nvcc is found, left out with a message when it is not. The library
-# and the command never need CUDA.
-set(NVFP4_CUDA_ARCHITECTURES "80-real;90a-real;120a-real;121a-real" CACHE STRING "What the CUDA targets are compiled for")
+# The CUDA targets: built when nvcc is found, left out with a message when it is not. The library and the command never
+# need CUDA.
+set(NVFP4_CUDA_ARCHITECTURES "80-real;90a-real;120a-real;121a-real" CACHE STRING
+    "What CUDA code for any device is compiled for; rooms for one device have their own")
 set(NVFP4_CUDA_FOUND OFF)
 if(NVFP4_CUDA)
   include(CheckLanguage)
@@ -8,11 +9,77 @@ if(NVFP4_CUDA)
   if(CMAKE_CUDA_COMPILER)
     set(CMAKE_CUDA_ARCHITECTURES ${NVFP4_CUDA_ARCHITECTURES})
     enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
     # CMake 3.25 does not know nvcc's flag for C++20: the flag is given by hand, and CMake is kept from adding one.
     set(CMAKE_CUDA_STANDARD_DEFAULT "")
     string(APPEND CMAKE_CUDA_FLAGS " -std=c++20")
+    set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
     set(NVFP4_CUDA_FOUND ON)
   else()
     message(STATUS "nvcc was not found: the CUDA targets are skipped")
   endif()
 endif()
+
+set(NVFP4_CUDA_WARNINGS -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Werror)
+set(NVFP4_CUDA_OPTIONS ${NVFP4_CUDA_WARNINGS} --expt-relaxed-constexpr)
+
+if(NVFP4_CUDA_FOUND)
+  add_custom_target(cuda_kernels)  # compiles every CUDA room
+endif()
+
+# nvfp4_cuda_room(NAME ROOMS room... LINK library... TEST_ROOMS room... ARCHITECTURES architecture...): a room of src/
+# with CUDA code. Sources are its .cu and .cc files; x_test.cu and x_test.cc go into <room>_test, which ctest runs
+# under the label gpu where there is a device. Nothing where nvcc is not.
+function(nvfp4_cuda_room name)
+  if(NOT NVFP4_CUDA_FOUND)
+    return()
+  endif()
+  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK;TEST_ROOMS;ARCHITECTURES" ${ARGN})
+  if(NOT ROOM_ARCHITECTURES)
+    set(ROOM_ARCHITECTURES ${NVFP4_CUDA_ARCHITECTURES})
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cu"
+       "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc")
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cu$|_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cu$|_test\\.cc$")
+  string(REPLACE "/" "_" target "${name}")
+
+  if(sources)
+    add_library(nvfp4_${target} STATIC ${sources})
+    set_target_properties(nvfp4_${target} PROPERTIES CUDA_ARCHITECTURES "${ROOM_ARCHITECTURES}")
+    target_compile_options(nvfp4_${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${NVFP4_CUDA_OPTIONS}>")
+    target_link_libraries(nvfp4_${target} PRIVATE CUDA::cudart_static)
+    add_dependencies(cuda_kernels nvfp4_${target})
+    set(scope PUBLIC)
+  else()
+    add_library(nvfp4_${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_link_libraries(nvfp4_${target} ${scope} nvfp4_options ${ROOM_LINK})
+  foreach(room IN LISTS ROOM_ROOMS)
+    string(REPLACE "/" "_" room "${room}")
+    target_link_libraries(nvfp4_${target} ${scope} nvfp4_${room})
+  endforeach()
+
+  if(NVFP4_TESTS AND tests)
+    nvfp4_gpu_test(${target}_test ${tests})
+    set_target_properties(${target}_test PROPERTIES CUDA_ARCHITECTURES "${ROOM_ARCHITECTURES}")
+    target_link_libraries(${target}_test PRIVATE nvfp4_${target})
+    foreach(room IN LISTS ROOM_TEST_ROOMS)
+      string(REPLACE "/" "_" room "${room}")
+      target_link_libraries(${target}_test PRIVATE nvfp4_${room})
+    endforeach()
+  endif()
+endfunction()
+
+# nvfp4_gpu_test(NAME source...): tests that need a device, skipped without one (tests/support/gpu_main.cc).
+function(nvfp4_gpu_test name)
+  add_executable(${name} ${ARGN} ${PROJECT_SOURCE_DIR}/tests/support/gpu_main.cc)
+  target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${NVFP4_CUDA_OPTIONS}>")
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE nvfp4_device CUDA::cudart_static GTest::gtest GTest::gmock)
+  target_compile_definitions(${name} PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS gpu SKIP_RETURN_CODE 77 RESOURCE_LOCK gpu)
+endfunction()
