@@ -36,11 +36,6 @@ class LargeBuffer {
     return *this;
   }
 
-  // Bytes [0, num_bytes) are not needed any more; whole pages of them go back to the system.
-  void discard_front(std::size_t num_bytes) {
-    if (paged()) discard_large_pages(data_, num_bytes);
-  }
-
   [[nodiscard]] bool valid() const { return data_ != nullptr; }
   [[nodiscard]] std::byte* data() { return data_; }
   [[nodiscard]] const std::byte* data() const { return data_; }

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csetjmp>
 #include <string>
 #include <thread>
@@ -115,6 +116,29 @@ TEST(MappedFile, TwoThreadsMayFaultAtOnce) {
     EXPECT_EQ(sums[1], kPage);
     EXPECT_FALSE(map->verify().ok());
   }
+}
+
+// Nothing but the kernel orders the two: to read a page that another thread covered is no race.
+TEST(MappedFile, AThreadMayReadWhatAnotherOneCovered) {
+  const support::TemporaryDirectory folder;
+  const auto path = folder.write("f", std::string(4 * kPage, '\1'));
+  const auto map = map_file(path);
+  std::filesystem::resize_file(path, 0);
+  std::atomic<bool> covered = false;
+  std::uint64_t sums[2] = {1, 1};
+  {
+    std::jthread first([&] {
+      sums[0] = sum_of(map->bytes().first(1));
+      covered.store(true, std::memory_order_relaxed);
+    });
+    std::jthread second([&] {
+      while (!covered.load(std::memory_order_relaxed)) std::this_thread::yield();
+      sums[1] = sum_of(map->bytes());
+    });
+  }
+  EXPECT_EQ(sums[0], 0U);
+  EXPECT_EQ(sums[1], 0U);
+  EXPECT_FALSE(map->verify().ok());
 }
 
 TEST(MappedFile, FaultsWhileOtherThreadsMapAndUnmap) {

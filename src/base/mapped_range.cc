@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -40,6 +41,14 @@ MappedRange* range_of(std::uintptr_t address) {
   return nullptr;
 }
 
+// mmap() for the signal handler, without the C library and what a sanitizer puts before it: ThreadSanitizer takes
+// mmap() for a write of the calling thread to every byte, which other threads that read here would race with. The
+// kernel orders these pages with page faults by itself: whoever comes early faults too, whoever comes late reads zeros.
+bool map_zeros(std::uintptr_t begin, std::size_t num_bytes) {
+  constexpr long kFlags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  return ::syscall(SYS_mmap, begin, num_bytes, long{PROT_READ}, kFlags, -1L, 0L) != -1;
+}
+
 // Puts zero pages where the file has no bytes: from the faulting page to the end of the map if the file ends before
 // that page, else (the device failed) over this page only.
 bool cover_with_zeros(MappedRange& range, std::uintptr_t address) {
@@ -52,9 +61,7 @@ bool cover_with_zeros(MappedRange& range, std::uintptr_t address) {
     end = range.end.load(std::memory_order_acquire);
   }
   range.shrank.store(true, std::memory_order_release);
-  void* const zeros = ::mmap(reinterpret_cast<void*>(page), end - page, PROT_READ,
-                             MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return zeros != MAP_FAILED;
+  return map_zeros(page, end - page);
 }
 
 void call_previous(int signal_number, siginfo_t* info, void* context) {

@@ -8,7 +8,7 @@
 namespace nvfp4::layers {
 
 Result<Linear> Linear::create(prepare::PreparedWeight weight, InstructionSet instruction_set, WorkerPool& pool) {
-  weight.look_at_scales();
+  weight.look_at_scales(pool);
   auto choice = kernels::choose_linear(weight.problem(), instruction_set, weight.name);
   NVFP4_RETURN_IF_ERROR(choice);
   NVFP4_RETURN_IF_ERROR(prepare::relayout(weight, choice->kernel->layout, pool));

@@ -66,7 +66,7 @@ Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, 
   const ConfigReader reader(*document);
   auto architecture = find_architecture(reader);
   NVFP4_RETURN_IF_ERROR(architecture);
-  prepare::CheckpointSource source(checkpoint, label, options.activations, options.on_progress);
+  prepare::CheckpointSource source(checkpoint, label, options.activations, options.on_progress, &pool);
   return (*architecture)->load(reader, {source, pool, options.instruction_set, options.precision});
 }
 

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "base/large_pages.h"
 #include "formats/bf16.h"
 #include "formats/fp16.h"
 
@@ -51,8 +53,12 @@ bool same_kind(const DescribedTensor& a, const DescribedTensor& b) {
 }  // namespace
 
 CheckpointSource::CheckpointSource(const Checkpoint& checkpoint, std::string label, ActivationRequest request,
-                                   OnProgress on_progress)
-    : checkpoint_(checkpoint), label_(std::move(label)), request_(request), on_progress_(std::move(on_progress)) {
+                                   OnProgress on_progress, WorkerPool* pool)
+    : checkpoint_(checkpoint),
+      label_(std::move(label)),
+      request_(request),
+      on_progress_(std::move(on_progress)),
+      pool_(pool) {
   by_name_.reserve(checkpoint.weights().size());
   for (const DescribedTensor& weight : checkpoint.weights()) {
     by_name_.emplace(weight.name, &weight);
@@ -109,12 +115,7 @@ Status CheckpointSource::begin(const DescribedTensor& tensor, std::uint32_t num_
   out.in_features = shape.in_features;
   out.block_size = tensor.block_size;
   out.per_row_scale = tensor.per_row_scale;
-  const std::uint64_t num_weights = num_experts * shape.out_features * shape.in_features;
-  out.elements = LargeBuffer(num_weights * kernels::bits_per_weight(*format) / 8);
-  if (out.block_size != 0) out.block_scales = LargeBuffer(num_weights / out.block_size);
-  if (!out.elements.valid() || (out.block_size != 0 && !out.block_scales.valid())) {
-    return error(tensor.name, ErrorCode::kIo, "there is not enough memory for it");
-  }
+  if (!out.allocate()) return error(tensor.name, ErrorCode::kIo, "there is not enough memory for it");
   return set_activation(tensor, out);
 }
 
@@ -183,8 +184,7 @@ Result<std::vector<float>> CheckpointSource::read_floats(const StoredTensor& sto
 }
 
 // scale2 of the shards that lie inside the slice.
-Status CheckpointSource::copy_shard_scales(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
-                                           PreparedWeight& out) const {
+Status CheckpointSource::copy_shard_scales(const Slice& slice, std::size_t out_expert, PreparedWeight& out) const {
   const DescribedTensor& tensor = *slice.tensor;
   std::vector<std::uint64_t> shard_rows;
   std::uint64_t row = 0;
@@ -194,29 +194,28 @@ Status CheckpointSource::copy_shard_scales(const Slice& slice, std::uint64_t sou
     const std::uint64_t end = std::min(row + rows, slice.first_row + out.out_features);
     if (begin < end) {
       shard_rows.push_back(end - begin);
-      out.scale2.push_back(tensor.scale2[source_expert * tensor.num_shards() + s]);
+      out.scale2.push_back(tensor.scale2[slice.expert_idx * tensor.num_shards() + s]);
     }
     row += rows;
   }
-  if (expert_idx == 0) out.shard_rows = shard_rows;
+  if (out_expert == 0) out.shard_rows = shard_rows;
   if (shard_rows == out.shard_rows) return {};
   return error(tensor.name, ErrorCode::kUnsupported, "its scales cover other rows than those of the first expert");
 }
 
-Status CheckpointSource::copy_scales(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
-                                     PreparedWeight& out) const {
+Status CheckpointSource::copy_scales(const Slice& slice, std::size_t out_expert, PreparedWeight& out) const {
   const DescribedTensor& tensor = *slice.tensor;
   if (tensor.per_row_scale) {
     auto scales = read_floats(*tensor.row_scales);
     NVFP4_RETURN_IF_ERROR(scales);
-    const std::uint64_t first = source_expert * tensor.out_features() + slice.first_row;
+    const std::uint64_t first = slice.expert_idx * tensor.out_features() + slice.first_row;
     for (std::uint64_t row = 0; row < out.out_features; ++row) out.scale2.push_back((*scales)[first + row]);
   } else if (!tensor.scale2.empty()) {
-    NVFP4_RETURN_IF_ERROR(copy_shard_scales(slice, source_expert, expert_idx, out));
+    NVFP4_RETURN_IF_ERROR(copy_shard_scales(slice, out_expert, out));
   }
   const bool is_static = out.activation == Activation::kNvfp4Static || out.activation == Activation::kFp8Static;
   if (is_static && !tensor.input_scale.empty()) {
-    auto scale = stored_input_scale(tensor, source_expert);
+    auto scale = stored_input_scale(tensor, slice.expert_idx);
     NVFP4_RETURN_IF_ERROR(scale);
     out.input_scale.push_back(*scale);
     const bool divides = out.format == WeightFormat::kNvfp4 && tensor.convention == ScaleConvention::kDivisor;
@@ -225,24 +224,71 @@ Status CheckpointSource::copy_scales(const Slice& slice, std::uint64_t source_ex
   return {};
 }
 
-// Rows [first_row, first_row + out_features) of one expert of the file into expert_idx of `out`.
-Status CheckpointSource::copy_expert(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
-                                     PreparedWeight& out) {
-  const DescribedTensor& tensor = *slice.tensor;
-  const std::uint64_t row_bytes = out.in_features * kernels::bits_per_weight(out.format) / 8;
-  const std::uint64_t num_bytes = out.out_features * row_bytes;
-  const std::uint64_t first_row = source_expert * tensor.out_features() + slice.first_row;
-  NVFP4_RETURN_IF_ERROR(
-      checkpoint_.read(*tensor.data, first_row * row_bytes, {out.elements.data() + expert_idx * num_bytes, num_bytes}));
-  report(num_bytes);
-  if (out.block_size != 0) {
-    const std::uint64_t row_scales = out.in_features / out.block_size;
-    const std::uint64_t num_scales = out.out_features * row_scales;
-    NVFP4_RETURN_IF_ERROR(checkpoint_.read(*tensor.block_scales, first_row * row_scales,
-                                           {out.block_scales.data() + expert_idx * num_scales, num_scales}));
-    report(num_scales);
+// In pieces that end with the pages of the memory: workers that touch a new page at once would all clear it.
+void CheckpointSource::add_reads(Read whole, std::vector<Read>& reads) {
+  while (!whole.out.empty()) {
+    const std::size_t begin_in_page = reinterpret_cast<std::uintptr_t>(whole.out.data()) % kLargePageBytes;
+    const std::size_t num_bytes = std::min(whole.out.size(), kLargePageBytes - begin_in_page);
+    reads.push_back({whole.tensor, whole.offset, whole.out.first(num_bytes)});
+    whole.offset += num_bytes;
+    whole.out = whole.out.subspan(num_bytes);
   }
-  return copy_scales(slice, source_expert, expert_idx, out);
+}
+
+// Slice e becomes expert e of `out`.
+Status CheckpointSource::copy(std::span<const Slice> experts, PreparedWeight& out) {
+  const std::uint64_t row_bytes = out.in_features * kernels::bits_per_weight(out.format) / 8;
+  const std::uint64_t row_scales = out.block_size == 0 ? 0 : out.in_features / out.block_size;
+  const std::uint64_t num_bytes = out.out_features * row_bytes;
+  const std::uint64_t num_scales = out.out_features * row_scales;
+  std::vector<Read> reads;
+  for (std::size_t e = 0; e < experts.size(); ++e) {
+    const DescribedTensor& tensor = *experts[e].tensor;
+    const std::uint64_t first_row = experts[e].expert_idx * tensor.out_features() + experts[e].first_row;
+    add_reads({tensor.data, first_row * row_bytes, {out.elements.data() + e * num_bytes, num_bytes}}, reads);
+    if (num_scales != 0) {
+      const std::span scales(out.block_scales.data() + e * num_scales, num_scales);
+      add_reads({tensor.block_scales, first_row * row_scales, scales}, reads);
+    }
+    NVFP4_RETURN_IF_ERROR(copy_scales(experts[e], e, out));
+  }
+  return read(reads);
+}
+
+// Reports after each part.
+Status CheckpointSource::read(std::span<const Read> reads) {
+  constexpr std::uint64_t kPartBytes = 64 << 20;
+  while (!reads.empty()) {
+    std::uint64_t num_bytes = 0;
+    std::size_t count = 0;
+    while (count < reads.size() && num_bytes < kPartBytes) num_bytes += reads[count++].out.size();
+    NVFP4_RETURN_IF_ERROR(read_together(reads.first(count)));
+    report(num_bytes);
+    reads = reads.subspan(count);
+  }
+  return {};
+}
+
+// Of several errors the first in the order of the reads, whoever comes to it first.
+Status CheckpointSource::read_together(std::span<const Read> reads) const {
+  Status failure;
+  std::size_t failed_idx = reads.size();
+  std::mutex mutex;
+  const auto read_one = [&](std::size_t read_idx, std::size_t) {
+    const Read& read = reads[read_idx];
+    Status status = checkpoint_.read(*read.tensor, read.offset, read.out);
+    if (status.ok()) return;
+    const std::lock_guard lock(mutex);
+    if (read_idx >= failed_idx) return;
+    failed_idx = read_idx;
+    failure = std::move(status);
+  };
+  if (pool_ != nullptr) {
+    pool_->run(reads.size(), read_one);
+  } else {
+    for (std::size_t i = 0; i < reads.size() && failure.ok(); ++i) read_one(i, 0);
+  }
+  return failure;
 }
 
 Result<PreparedWeight> CheckpointSource::matrix(const std::string& module, MatrixShape shape, bool has_bias) {
@@ -253,7 +299,7 @@ Result<PreparedWeight> CheckpointSource::matrix(const std::string& module, Matri
   PreparedWeight out;
   out.name = module;
   NVFP4_RETURN_IF_ERROR(begin(**tensor, 1, shape, out));
-  NVFP4_RETURN_IF_ERROR(copy_expert({*tensor, 0}, 0, 0, out));
+  NVFP4_RETURN_IF_ERROR(copy(std::array{Slice{*tensor}}, out));
   if ((*tensor)->pre_quant_scale != nullptr) {
     auto scale = read_floats(*(*tensor)->pre_quant_scale);
     NVFP4_RETURN_IF_ERROR(scale);
@@ -281,8 +327,10 @@ Result<PreparedWeight> CheckpointSource::fused_experts(const DescribedTensor& te
   taken_.insert(&tensor);
   PreparedWeight out;
   NVFP4_RETURN_IF_ERROR(begin(tensor, num_experts, shape, out));
-  const Slice slice{&tensor, projection == "up_proj" ? shape.out_features : 0};
-  for (std::uint32_t e = 0; e < num_experts; ++e) NVFP4_RETURN_IF_ERROR(copy_expert(slice, e, e, out));
+  const std::uint64_t first_row = projection == "up_proj" ? shape.out_features : 0;
+  std::vector<Slice> experts;
+  for (std::uint32_t e = 0; e < num_experts; ++e) experts.push_back({&tensor, e, first_row});
+  NVFP4_RETURN_IF_ERROR(copy(experts, out));
   return out;
 }
 
@@ -300,24 +348,25 @@ Result<PreparedWeight> CheckpointSource::experts(const std::string& prefix, cons
   out.name = prefix + "." + projection;
   const std::array expected = {shape.out_features, shape.in_features};
   // All of them before the memory for all of them: their number is only a claim of config.json.
-  std::vector<const DescribedTensor*> tensors;
+  std::vector<Slice> experts;
   for (std::uint32_t e = 0; e < num_experts; ++e) {
     auto tensor = take(fmt::format("{}.{}.{}.weight", prefix, e, projection));
     NVFP4_RETURN_IF_ERROR(tensor);
     NVFP4_RETURN_IF_ERROR(check_shape(**tensor, expected));
     NVFP4_RETURN_IF_ERROR(check_no_pre_quant_scale(**tensor));
-    tensors.push_back(*tensor);
-    if (!same_kind(**tensor, *tensors[0])) {
+    experts.push_back({*tensor});
+    const DescribedTensor& first = *experts[0].tensor;
+    if (!same_kind(**tensor, first)) {
       return error((*tensor)->name, ErrorCode::kUnsupported,
                    fmt::format("is {} with {} activations and expert 0 is {} with {}, or their scales are of another "
                                "kind; the experts of a layer must be quantised alike",
-                               scheme_name(**tensor), activation_name((*tensor)->activation), scheme_name(*tensors[0]),
-                               activation_name(tensors[0]->activation)));
+                               scheme_name(**tensor), activation_name((*tensor)->activation), scheme_name(first),
+                               activation_name(first.activation)));
     }
   }
-  if (tensors.empty()) return error(out.name, ErrorCode::kContradiction, "config.json asks for no experts at all");
-  NVFP4_RETURN_IF_ERROR(begin(*tensors[0], num_experts, shape, out));
-  for (std::uint32_t e = 0; e < num_experts; ++e) NVFP4_RETURN_IF_ERROR(copy_expert({tensors[e], 0}, 0, e, out));
+  if (experts.empty()) return error(out.name, ErrorCode::kContradiction, "config.json asks for no experts at all");
+  NVFP4_RETURN_IF_ERROR(begin(*experts[0].tensor, num_experts, shape, out));
+  NVFP4_RETURN_IF_ERROR(copy(experts, out));
   if (!out.input_scale.empty() && out.input_scale.size() != num_experts) {
     return error(out.name, ErrorCode::kUnsupported,
                  "some experts have an input scale and others do not; calibrate again");

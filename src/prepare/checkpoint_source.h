@@ -1,12 +1,16 @@
 // Weights of a checkpoint, read with plain reads straight into prepared memory: the file's pages are never mapped, so
-// memory holds each weight once.
+// memory holds each weight once. All workers of a pool read at the same time.
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <span>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
+#include "base/worker_pool.h"
 #include "nvfp4/checkpoint.h"
 #include "prepare/weight_source.h"
 
@@ -16,9 +20,10 @@ class CheckpointSource final : public WeightSource {
  public:
   using OnProgress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
-  // `label` (the directory) begins error messages. The checkpoint outlives the source.
+  // `label` (the directory) begins error messages. The checkpoint and the pool outlive the source; without a pool, the
+  // calling thread reads alone. on_progress is called on the calling thread.
   CheckpointSource(const Checkpoint& checkpoint, std::string label, ActivationRequest request,
-                   OnProgress on_progress = {});
+                   OnProgress on_progress = {}, WorkerPool* pool = nullptr);
 
   [[nodiscard]] bool has(std::string_view name) const override;
   [[nodiscard]] Result<PreparedWeight> matrix(const std::string& module, MatrixShape shape, bool has_bias) override;
@@ -29,10 +34,18 @@ class CheckpointSource final : public WeightSource {
   [[nodiscard]] Status finish() const override;
 
  private:
-  // Some rows of every expert of a described tensor.
+  // The matrix of one expert: rows from first_row on of that expert of a described tensor.
   struct Slice {
     const DescribedTensor* tensor = nullptr;
+    std::uint64_t expert_idx = 0;
     std::uint64_t first_row = 0;
+  };
+
+  // Bytes of a tensor and where they go.
+  struct Read {
+    const StoredTensor* tensor = nullptr;
+    std::uint64_t offset = 0;
+    std::span<std::byte> out;
   };
 
   [[nodiscard]] Result<const DescribedTensor*> take(const std::string& name);
@@ -42,13 +55,13 @@ class CheckpointSource final : public WeightSource {
   [[nodiscard]] Status check_no_pre_quant_scale(const DescribedTensor& tensor) const;
   [[nodiscard]] Status begin(const DescribedTensor& tensor, std::uint32_t num_experts, MatrixShape shape,
                              PreparedWeight& out) const;
-  [[nodiscard]] Status copy_expert(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
-                                   PreparedWeight& out);
+  static void add_reads(Read whole, std::vector<Read>& reads);
+  [[nodiscard]] Status copy(std::span<const Slice> experts, PreparedWeight& out);
+  [[nodiscard]] Status read(std::span<const Read> reads);
+  [[nodiscard]] Status read_together(std::span<const Read> reads) const;
   [[nodiscard]] Result<std::vector<float>> read_floats(const StoredTensor& stored) const;
-  [[nodiscard]] Status copy_shard_scales(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
-                                         PreparedWeight& out) const;
-  [[nodiscard]] Status copy_scales(const Slice& slice, std::uint64_t source_expert, std::uint32_t expert_idx,
-                                   PreparedWeight& out) const;
+  [[nodiscard]] Status copy_shard_scales(const Slice& slice, std::size_t out_expert, PreparedWeight& out) const;
+  [[nodiscard]] Status copy_scales(const Slice& slice, std::size_t out_expert, PreparedWeight& out) const;
   [[nodiscard]] Status set_activation(const DescribedTensor& tensor, PreparedWeight& out) const;
   [[nodiscard]] Result<float> stored_input_scale(const DescribedTensor& tensor, std::uint64_t source_expert) const;
   [[nodiscard]] Result<PreparedWeight> fused_experts(const DescribedTensor& tensor, const std::string& projection,
@@ -59,6 +72,7 @@ class CheckpointSource final : public WeightSource {
   std::string label_;
   ActivationRequest request_;
   OnProgress on_progress_;
+  WorkerPool* pool_;
   std::unordered_map<std::string_view, const DescribedTensor*> by_name_;
   std::unordered_set<const DescribedTensor*> taken_;
   std::uint64_t done_bytes_ = 0;

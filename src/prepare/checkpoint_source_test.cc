@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
 #include "formats/bf16.h"
 #include "support/opened_checkpoint.h"
+#include "support/temporary_directory.h"
 
 namespace nvfp4::prepare {
 namespace {
@@ -185,6 +187,58 @@ TEST(CheckpointSource, ReportsProgressUpToTheWhole) {
   EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
   EXPECT_EQ(done.back(), total);
   EXPECT_EQ(total, 8 * 32 + 8 * 4 + 4U);
+}
+
+// ---- many readers ----
+
+// Matrices of several large pages, one of them cut by the end of an expert.
+SafetensorsText large_matrices() {
+  SafetensorsText tensors;
+  add_modelopt_nvfp4(tensors, "proj", 2048, 6144, kScale2, kInputScale);
+  std::vector<std::uint16_t> values(3 * 1000 * 2048);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<std::uint16_t>(i * 2654435761U >> 15U);
+  tensors.add_values("experts.down_proj", "BF16", {3, 1000, 2048}, values);
+  return tensors;
+}
+
+void expect_same_bytes(const PreparedWeight& a, const PreparedWeight& b) {
+  ASSERT_EQ(a.elements.size(), b.elements.size());
+  EXPECT_EQ(std::memcmp(a.elements.data(), b.elements.data(), a.elements.size()), 0);
+  ASSERT_EQ(a.block_scales.size(), b.block_scales.size());
+  if (a.block_size == 0) return;
+  EXPECT_EQ(std::memcmp(a.block_scales.data(), b.block_scales.data(), a.block_scales.size()), 0);
+}
+
+TEST(CheckpointSource, ManyReadersReadWhatOneReads) {
+  const SafetensorsText tensors = large_matrices();
+  const OpenedCheckpoint checkpoint(tensors);
+  ASSERT_TRUE(checkpoint.ok());
+  WorkerPool pool(3);
+  CheckpointSource alone(*checkpoint, "x", ActivationRequest::kCheckpoint);
+  CheckpointSource together(*checkpoint, "x", ActivationRequest::kCheckpoint, {}, &pool);
+  const auto proj = together.matrix("proj", {2048, 6144}, false);
+  ASSERT_TRUE(proj.ok());
+  expect_same_bytes(*proj, *alone.matrix("proj", {2048, 6144}, false));
+  EXPECT_EQ(std::memcmp(proj->elements.data(), tensors.data.data(), proj->elements.size()), 0);
+  const auto down = together.experts("experts", "down_proj", 3, {1000, 2048});
+  ASSERT_TRUE(down.ok());
+  expect_same_bytes(*down, *alone.experts("experts", "down_proj", 3, {1000, 2048}));
+}
+
+TEST(CheckpointSource, ManyReadersNameTheFirstByteThatIsMissing) {
+  const support::TemporaryDirectory directory;
+  directory.write("config.json", OpenedCheckpoint::kConfig);
+  const auto path = directory.write("model.safetensors", large_matrices().file());
+  const auto checkpoint = Checkpoint::open(directory.path());
+  ASSERT_TRUE(checkpoint.ok());
+  constexpr std::size_t kRest = 3'000'000;  // in the second of the pieces
+  std::filesystem::resize_file(path, kRest);
+  WorkerPool pool(3);
+  CheckpointSource source(*checkpoint, "x", ActivationRequest::kCheckpoint, {}, &pool);
+  const auto proj = source.matrix("proj", {2048, 6144}, false);
+  ASSERT_FALSE(proj.ok());
+  EXPECT_THAT(proj.error().to_string(), HasSubstr("model.safetensors"));
+  EXPECT_THAT(proj.error().to_string(), HasSubstr("it ends at byte 3000000"));
 }
 
 // ---- what is wrong, in one line with the name ----

@@ -1,5 +1,12 @@
 #include "prepare/prepared_weight.h"
 
+#include <array>
+#include <atomic>
+#include <optional>
+
+#include "base/checked_math.h"
+#include "layouts/tile_16x64.h"
+
 namespace nvfp4::prepare {
 
 kernels::LinearWeight PreparedWeight::view() const {
@@ -26,13 +33,29 @@ kernels::LinearProblem PreparedWeight::problem() const {
   return {format, activation, out_features, in_features, num_experts, block_size, odd_scales};
 }
 
+bool PreparedWeight::allocate() {
+  const std::uint64_t bits = kernels::bits_per_weight(format);
+  const std::optional<std::uint64_t> num_bits =
+      checked_product(std::array{std::uint64_t{num_experts}, out_features, in_features, bits});
+  if (!num_bits) return false;
+  const bool has_tiles = format == kernels::WeightFormat::kNvfp4;
+  elements = WeightBuffer(*num_bits / 8, has_tiles ? num_experts * Tile16x64::num_bytes(out_features, in_features) : 0);
+  if (block_size != 0) block_scales = LargeBuffer(*num_bits / bits / block_size);
+  return elements.valid() && (block_size == 0 || block_scales.valid());
+}
+
 // E4M3 codes in the order of their bytes: numbers from 0 on, NaN, then everything with a sign.
-void PreparedWeight::look_at_scales() {
+void PreparedWeight::look_at_scales(WorkerPool& pool) {
   constexpr std::uint8_t kLargest = 0x7E;
+  constexpr std::size_t kGrain = 256 << 10;
   const auto* const scales = reinterpret_cast<const std::uint8_t*>(block_scales.data());
-  std::uint8_t largest = 0;
-  for (std::size_t i = 0; i < block_scales.size(); ++i) largest = largest < scales[i] ? scales[i] : largest;
-  odd_scales = largest > kLargest;
+  std::atomic<bool> odd = false;
+  pool.run_ranges(block_scales.size(), kGrain, [&](std::size_t begin, std::size_t end, std::size_t) {
+    std::uint8_t largest = 0;
+    for (std::size_t i = begin; i < end; ++i) largest = largest < scales[i] ? scales[i] : largest;
+    if (largest > kLargest) odd.store(true, std::memory_order_relaxed);
+  });
+  odd_scales = odd.load(std::memory_order_relaxed);
 }
 
 std::uint64_t PreparedWeight::num_bytes() const {

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "base/large_buffer.h"
+#include "base/worker_pool.h"
 #include "kernels/contract/linear.h"
 #include "nvfp4/tensor.h"
+#include "prepare/weight_buffer.h"
 
 namespace nvfp4::prepare {
 
@@ -25,7 +27,7 @@ struct PreparedWeight {
   std::uint32_t block_size = 0;
   kernels::WeightLayout layout = kernels::WeightLayout::kRowMajor;
   bool odd_scales = false;  // set by look_at_scales()
-  LargeBuffer elements;
+  WeightBuffer elements;
   LargeBuffer block_scales;
   std::vector<std::uint64_t> shard_rows;
   std::vector<float> scale2;
@@ -38,8 +40,11 @@ struct PreparedWeight {
   [[nodiscard]] kernels::LinearWeight view() const;
   [[nodiscard]] kernels::LinearProblem problem() const;
   [[nodiscard]] std::uint64_t num_bytes() const;
+  // Takes uninitialised memory for elements and block scales of the format and sizes above, with room for the tiles of
+  // relayout(). False when there is not enough.
+  [[nodiscard]] bool allocate();
   // Is a block scale negative or NaN? Reads all of them; before relayout().
-  void look_at_scales();
+  void look_at_scales(WorkerPool& pool);
 };
 
 }  // namespace nvfp4::prepare

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
@@ -125,6 +127,51 @@ TEST_P(Inverse, FusedExpertsReadBack) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Inverse, testing::ValuesIn(parity_checkpoints()),
                          [](const auto& directory) { return directory.param.filename().string(); });
+
+PreparedWeight nvfp4_weight(std::uint32_t num_experts, std::uint64_t out_features, std::uint64_t in_features) {
+  PreparedWeight weight;
+  weight.format = kernels::WeightFormat::kNvfp4;
+  weight.num_experts = num_experts;
+  weight.out_features = out_features;
+  weight.in_features = in_features;
+  weight.block_size = 16;
+  return weight;
+}
+
+// Negative numbers and NaNs, at the ends of what a worker looks at and in the middle.
+TEST(PreparedWeight, FindsEveryOddBlockScale) {
+  WorkerPool pool(3);
+  PreparedWeight weight = nvfp4_weight(1, 4096, 4096);
+  ASSERT_TRUE(weight.allocate());
+  const std::size_t size = weight.block_scales.size();
+  auto* const scales = reinterpret_cast<std::uint8_t*>(weight.block_scales.data());
+  std::memset(scales, 0x7E, size);
+  weight.look_at_scales(pool);
+  EXPECT_FALSE(weight.odd_scales);
+  for (const std::size_t at : {std::size_t{0}, size / 3, size / 2 - 1, size / 2, size - 1}) {
+    for (unsigned code = 0; code < 256; ++code) {
+      scales[at] = static_cast<std::uint8_t>(code);
+      weight.look_at_scales(pool);
+      EXPECT_EQ(weight.odd_scales, code >= 0x7F) << code << " at " << at;
+    }
+    scales[at] = 0;
+  }
+}
+
+TEST(PreparedWeight, WeightsWithoutBlockScalesHaveNone) {
+  WorkerPool pool(2);
+  PreparedWeight weight;
+  weight.odd_scales = true;
+  weight.look_at_scales(pool);
+  EXPECT_FALSE(weight.odd_scales);
+}
+
+TEST(PreparedWeight, RefusesWhatDoesNotFitIntoMemory) {
+  PreparedWeight weight = nvfp4_weight(1U << 31, 1ULL << 31, 1ULL << 31);
+  EXPECT_FALSE(weight.allocate());
+  weight = nvfp4_weight(1U << 20, 1ULL << 20, 1ULL << 20);
+  EXPECT_FALSE(weight.allocate());
+}
 
 }  // namespace
 }  // namespace nvfp4::prepare

@@ -1,11 +1,8 @@
 #include "prepare/random_weight.h"
 
-#include <array>
 #include <cmath>
 #include <cstring>
-#include <optional>
 
-#include "base/checked_math.h"
 #include "formats/bf16.h"
 #include "formats/e4m3.h"
 #include "formats/float_bits.h"
@@ -29,16 +26,6 @@ class Filler {
  public:
   Filler(PreparedWeight& weight, std::uint64_t key, double spread, WorkerPool& pool)
       : weight_(weight), key_(key), spread_(spread), pool_(pool) {}
-
-  [[nodiscard]] bool allocate() {
-    const std::array<std::uint64_t, 4> bits = {weight_.num_experts, weight_.out_features, weight_.in_features,
-                                               kernels::bits_per_weight(weight_.format)};
-    const std::optional<std::uint64_t> num_bits = checked_product(bits);
-    if (!num_bits) return false;
-    weight_.elements = LargeBuffer(*num_bits / 8);
-    if (weight_.block_size != 0) weight_.block_scales = LargeBuffer(*num_bits / bits[3] / weight_.block_size);
-    return weight_.elements.valid() && (weight_.block_size == 0 || weight_.block_scales.valid());
-  }
 
   void fill() {
     switch (weight_.format) {
@@ -71,8 +58,8 @@ class Filler {
   [[nodiscard]] std::uint64_t random(std::size_t i) const { return mix_bits(key_ + (i + 1) * 0x9E3779B97F4A7C15ULL); }
 
   // Calls word_at(i) for 64-bit word i of the buffer, on all workers.
-  template <class WordAt>
-  void fill_words(LargeBuffer& buffer, WordAt word_at) {
+  template <class Buffer, class WordAt>
+  void fill_words(Buffer& buffer, WordAt word_at) {
     pool_.run_ranges(buffer.size(), kPieceBytes, [&](std::size_t begin, std::size_t end, std::size_t) {
       std::size_t at = begin;
       for (; at + 8 <= end; at += 8) {
@@ -120,9 +107,8 @@ class Filler {
 }  // namespace
 
 bool fill_random(PreparedWeight& weight, std::uint64_t key, double spread, WorkerPool& pool) {
-  Filler filler(weight, key, spread, pool);
-  if (!filler.allocate()) return false;
-  filler.fill();
+  if (!weight.allocate()) return false;
+  Filler(weight, key, spread, pool).fill();
   return true;
 }
 

@@ -7,7 +7,9 @@
 
 namespace nvfp4::prepare {
 
-// The weight is row-major before; its row-major memory is given back. An Error when there is not enough memory.
+// Row-major before. The elements stay where they are; memory for the tiles is taken only if the weight came without
+// room for them (PreparedWeight::allocate), and an Error says that there is none. That of the block scales is given
+// back.
 [[nodiscard]] Status relayout(PreparedWeight& weight, kernels::WeightLayout layout, WorkerPool& pool);
 
 }  // namespace nvfp4::prepare
