@@ -1,5 +1,5 @@
-# The CUDA targets: built when nvcc is found, left out with a message when it is not. The library and the command never
-# need CUDA.
+# The CUDA targets: built when nvcc is found, left out with a message when it is not. The library and the command then
+# have no kernels for GPUs; with them, they still run where there is no driver.
 set(NVFP4_CUDA_ARCHITECTURES "80-real;90a-real;120a-real;121a-real" CACHE STRING
     "What CUDA code for any device is compiled for; rooms for one device have their own")
 set(NVFP4_CUDA_FOUND OFF)
@@ -51,6 +51,7 @@ function(nvfp4_cuda_room name)
     target_compile_options(nvfp4_${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${NVFP4_CUDA_OPTIONS}>")
     target_link_libraries(nvfp4_${target} PRIVATE CUDA::cudart_static)
     add_dependencies(cuda_kernels nvfp4_${target})
+    set_property(GLOBAL APPEND PROPERTY NVFP4_OBJECTS $<TARGET_OBJECTS:nvfp4_${target}>)
     set(scope PUBLIC)
   else()
     add_library(nvfp4_${target} INTERFACE)

@@ -88,6 +88,10 @@ class LayerMaker {
 Result<BenchLayers> BenchLayers::create(const BenchProblem& problem, std::size_t num_copies,
                                         InstructionSet instruction_set, WorkerPool& pool) {
   constexpr std::uint64_t kKeysPerCopy = 16;
+  if (problem.is_moe() && problem.expert_activation == ExpertActivation::kSwigluOai) {
+    return Error{ErrorCode::kUnsupported, problem.to_string(),
+                 "no layer of the CPU has swigluoai experts; measure it with --device cuda"};
+  }
   BenchLayers out(problem);
   out.layers_.reserve(num_copies);
   const LayerMaker maker(problem, instruction_set, pool);

@@ -37,9 +37,10 @@ constexpr std::array<Named<BenchScheme>, 7> kSchemes = {{{"w4a16", BenchScheme::
                                                          {"f16", BenchScheme::kF16},
                                                          {"f32", BenchScheme::kF32}}};
 constexpr std::size_t kNumMoeSchemes = 3;
-constexpr std::array<Named<ExpertActivation>, 3> kExpertActivations = {{{"silu", ExpertActivation::kSilu},
+constexpr std::array<Named<ExpertActivation>, 4> kExpertActivations = {{{"silu", ExpertActivation::kSilu},
                                                                         {"relu2", ExpertActivation::kRelu2},
-                                                                        {"gelu_tanh", ExpertActivation::kGeluTanh}}};
+                                                                        {"gelu_tanh", ExpertActivation::kGeluTanh},
+                                                                        {"swigluoai", ExpertActivation::kSwigluOai}}};
 
 template <class Value>
 std::string_view name_of(std::span<const Named<Value>> table, Value value) {

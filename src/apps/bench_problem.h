@@ -27,8 +27,9 @@ enum class BenchScheme : std::uint8_t {
 [[nodiscard]] kernels::WeightFormat weight_format(BenchScheme scheme);
 [[nodiscard]] Activation activation(BenchScheme scheme);
 
-// Between the projections of an expert. kRelu2 has no gate: up and down only.
-enum class ExpertActivation : std::uint8_t { kSilu, kRelu2, kGeluTanh };
+// Between the projections of an expert. kRelu2 has no gate: up and down only. kSwigluOai: with its usual constants, on
+// a GPU only.
+enum class ExpertActivation : std::uint8_t { kSilu, kRelu2, kGeluTanh, kSwigluOai };
 
 struct BenchProblem {
   enum class Operation : std::uint8_t { kLinear, kMoe };
