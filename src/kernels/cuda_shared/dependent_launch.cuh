@@ -1,0 +1,72 @@
+// Launching a kernel so that it starts before the one ahead of it in the stream has ended (PDL), and its two calls.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "device/device_stream.h"
+#include "nvfp4/result.h"
+
+namespace nvfp4::kernels {
+
+// The next kernel of the stream may be started once every block has called this or ended.
+__device__ __forceinline__ void let_next_kernel_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Returns when the kernels ahead in the stream have ended and what they wrote can be read. Every kernel that is
+// launched as a dependent one must call it before it ends.
+__device__ __forceinline__ void wait_for_earlier_kernels() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+struct LaunchShape {
+  dim3 blocks = 1;
+  std::uint32_t num_threads = 32;
+  std::uint32_t shared_bytes = 0;
+  std::uint32_t cluster = 1;  // blocks; above 1 only where has_dependent_launches()
+};
+
+// Of the current device: dependent launches and clusters, from sm_90 on.
+inline bool has_dependent_launches() {
+  int device_idx = 0;
+  int major = 0;
+  return cudaGetDevice(&device_idx) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_idx) == cudaSuccess && major >= 9;
+}
+
+// As a dependent launch where there are such: the kernel calls wait_for_earlier_kernels() itself.
+template <class... Parameters>
+Status launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, DeviceStream stream,
+              Parameters... arguments) {
+  cudaLaunchAttribute attributes[2];
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.blocks;
+  config.blockDim = shape.num_threads;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream;
+  config.attrs = attributes;
+  if (has_dependent_launches()) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {shape.cluster, 1, 1};
+  }
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, std::move(arguments)...);
+  if (error == cudaSuccess) return {};
+  return Error{ErrorCode::kUnsupported, name,
+               std::string(cudaGetErrorString(error)) + "; the kernel could not be launched"};
+}
+
+}  // namespace nvfp4::kernels
