@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/cpu_features.h"
+#include "device/device.h"
 #include "support/byte_model.h"
 #include "support/nvfp4_command.h"
 
@@ -222,8 +223,40 @@ TEST(BenchProblems, BadOnesAreRefusedBeforeAnythingIsMeasured) {
   expect_refusal(run_nvfp4({"bench", "--instruction-set", "sse9", kLinear}), {"--instruction-set", "sse9", "portable"});
   expect_refusal(run_nvfp4({"bench", "--seconds", "0", kLinear}), {"--seconds"});
   expect_refusal(run_nvfp4({"bench", "--threads", "many", kLinear}), {"--threads"});
+  expect_refusal(run_nvfp4({"bench", "--kernel", "moe_nvfp4_bf16_wgmma", kMoe}), {"--kernel", "--device cuda"});
+  expect_refusal(run_nvfp4({"bench", "-q", "moe/w4a16/swigluoai/h64/i32/e4/k2/t1"}), {"swigluoai", "--device cuda"});
   // More than any machine has.
   expect_refusal(run_nvfp4({"bench", "linear/f32/n16777216/k16777216/t1"}), {"n16777216/k16777216", "TB"});
+}
+
+Arguments on_device(const std::string& device, const Arguments& more) {
+  return joined({"bench", "--device", device}, more);
+}
+
+TEST(BenchDevices, BadArgumentsAreRefusedWhereverThisRuns) {
+  for (const std::string device :
+       {"tpu", "", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda0", "CUDA", "cuda:99999999999"}) {
+    expect_refusal(run_nvfp4(on_device(device, {kLinear})), {"--device \"" + device + "\"", "cpu, cuda"});
+  }
+  expect_refusal(run_nvfp4(on_device("cuda", {"disk"})), {"disk", "linear/w4a16/n4096/k2048/t1"});
+  expect_refusal(run_nvfp4(on_device("cuda", {"--threads", "2", kLinear})), {"--threads", "--device cpu"});
+  expect_refusal(run_nvfp4(on_device("cuda", {"--instruction-set", "portable", kLinear})), {"--instruction-set"});
+}
+
+TEST(BenchDevices, WithoutADeviceOneLineSaysWhy) {
+  if (Device::count().ok()) GTEST_SKIP() << "there is a device";
+  for (const std::string device : {"cuda", "cuda:0", "cuda:3"}) {
+    for (const std::string& problem : {kLinear, kMoe}) {
+      expect_refusal(run_nvfp4(on_device(device, {problem})), {"CUDA: ", Device::count().error().message});
+    }
+  }
+}
+
+TEST(BenchDevices, TheCpuIsMeasuredUnlessAnotherIsNamed) {
+  const auto json = json_of(run_nvfp4(joined(quick({"--hot", "--seconds", "0.01"}), {"--device", "cpu", kLinear})));
+  ASSERT_EQ(json.size(), 1U);
+  EXPECT_GT(json[0]["threads"].get<int>(), 0);
+  expect_sane(json[0]);
 }
 
 }  // namespace

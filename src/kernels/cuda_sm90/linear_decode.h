@@ -1,0 +1,15 @@
+// Linear layers with NVFP4 weights for few tokens: the kernel for up to kMaxLinearDecodeTokens of them.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/contract/device_linear.h"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+inline constexpr std::uint32_t kMaxLinearDecodeTokens = 64;
+
+// "linear_nvfp4_bf16_mma"
+[[nodiscard]] const DeviceLinearKernel& linear_nvfp4_bf16_mma();
+
+}  // namespace nvfp4::kernels::cuda_sm90

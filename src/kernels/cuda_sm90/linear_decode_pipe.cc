@@ -1,0 +1,75 @@
+#include "kernels/cuda_sm90/linear_decode_pipe.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "layouts/fragment_16x64.h"
+
+namespace nvfp4::kernels::cuda_sm90 {
+namespace {
+
+constexpr std::uint32_t kTileBytes = Fragment16x64::kBytes;
+constexpr std::uint32_t kStageBytes = 48U << 10;  // of which a block has two to eight under way
+constexpr std::uint32_t kAlignment = 128;
+constexpr std::uint32_t kSumBytes = 32 * 16;  // of a warp, for 8 tokens
+constexpr std::uint32_t kBarrierBytes = 8;
+
+constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
+constexpr std::uint32_t aligned(std::uint32_t bytes) { return divided_up(bytes, kAlignment) * kAlignment; }
+
+struct Division {
+  std::uint32_t min_tiles, stripes, teams;
+};
+// 16 warps, 3 to 8 tiles for each of an item: enough to hide what an item costs besides, few enough that the last
+// item's end is near.
+constexpr std::array<Division, 5> kDivisions = {{{64, 16, 1}, {24, 8, 2}, {10, 4, 4}, {4, 2, 8}, {0, 1, 8}}};
+
+Division division_of(std::uint32_t num_tiles) {
+  return *std::find_if(kDivisions.begin(), kDivisions.end(),
+                       [&](const Division& division) { return num_tiles >= division.min_tiles; });
+}
+
+DecodePipe with_buffers(DecodePipe pipe, const DecodePipeNeeds& needs, std::uint32_t row_buffers) {
+  pipe.stages = 0;
+  pipe.row_buffers = row_buffers;
+  const std::uint32_t stage_bytes = pipe.teams * pipe.piece_tiles * kTileBytes;
+  const std::uint32_t row_bytes = aligned(row_buffers * pipe.row_slots * pipe.row_stride);
+  const std::uint32_t sum_bytes = kDecodeSumBuffers * pipe.num_compute_warps() * needs.columns * kSumBytes;
+  const std::uint32_t num_barriers = 2 * kMaxDecodeStages + 2 * 2 + 2 * kDecodeSumBuffers * pipe.teams;
+  const std::uint32_t other_bytes = row_bytes + sum_bytes + aligned(needs.result_bytes) + aligned(needs.chunk_bytes) +
+                                    num_barriers * kBarrierBytes + kAlignment;
+  if (needs.max_bytes < other_bytes + 2 * stage_bytes) return pipe;
+  const std::uint32_t useful = std::max(2U, divided_up(needs.max_items, pipe.teams) * pipe.pieces);
+  pipe.stages = std::min({(needs.max_bytes - other_bytes) / stage_bytes, useful, kMaxDecodeStages});
+
+  pipe.rows_at = aligned(pipe.stages * stage_bytes);
+  pipe.sums_at = pipe.rows_at + row_bytes;
+  pipe.results_at = pipe.sums_at + sum_bytes;
+  pipe.chunks_at = pipe.results_at + aligned(needs.result_bytes);
+  pipe.barriers_at = pipe.chunks_at + aligned(needs.chunk_bytes);
+  pipe.num_bytes = pipe.barriers_at + num_barriers * kBarrierBytes;
+  return pipe;
+}
+
+}  // namespace
+
+DecodePipe make_decode_pipe(const DecodePipeNeeds& needs) {
+  const Division division = division_of(needs.num_tiles);
+  DecodePipe pipe;
+  pipe.stripes = division.stripes;
+  pipe.stripe_shift = static_cast<std::uint32_t>(std::countr_zero(division.stripes));
+  pipe.teams = division.teams;
+  pipe.pieces = divided_up(pipe.teams * needs.num_tiles * kTileBytes, kStageBytes);
+  pipe.piece_tiles = divided_up(needs.num_tiles, pipe.pieces);
+  pipe.pieces = divided_up(needs.num_tiles, pipe.piece_tiles);
+  // 16 bytes more than whole tiles: eight rows then lie in different banks.
+  pipe.row_stride = needs.num_tiles * static_cast<std::uint32_t>(Fragment16x64::kCols) * 2 + 16;
+  pipe.row_slots = needs.row_slots;
+  pipe.rows_stay = needs.rows_stay;
+  if (needs.rows_stay) return with_buffers(pipe, needs, 1);
+  const DecodePipe two = with_buffers(pipe, needs, 2);
+  return two.stages != 0 ? two : with_buffers(pipe, needs, 1);
+}
+
+}  // namespace nvfp4::kernels::cuda_sm90

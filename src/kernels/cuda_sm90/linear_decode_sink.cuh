@@ -1,0 +1,62 @@
+// What becomes of the sums of linear_decode_block.cuh in a linear layer: y[t, n] = round(sum * 2^8 * scale2 * factor +
+// bias[n]), scale2 that of the row's shard.
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include <cstdint>
+
+#include "kernels/contract/device_linear.h"
+#include "kernels/cuda_sm90/linear_decode_block.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+struct LinearSink {
+  static constexpr bool kOneRowGroup = false;
+  static constexpr bool kIdsAreEarly = true;  // there are none
+
+  void* y = nullptr;  // [T, N]
+  bool is_f32 = false;
+  std::uint32_t num_features = 0;  // N
+  DeviceShardScales shards;
+  const float* bias = nullptr;  // [N] or null
+
+  struct Scales {};
+  __device__ __forceinline__ Scales scales(std::uint32_t /*expert*/) const { return {}; }
+  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+  __device__ __forceinline__ void end(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+
+  __device__ __forceinline__ float scale_of(std::uint32_t feature) const {
+    float scale = shards.scale2[0];
+#pragma unroll
+    for (std::uint32_t i = 1; i < kMaxDeviceShards; ++i) {
+      if (i < shards.count && feature >= shards.end_rows[i - 1]) scale = shards.scale2[i];
+    }
+    return scale * kFragmentUnit;
+  }
+  __device__ __forceinline__ void put(std::uint32_t token, std::uint32_t feature, float value) const {
+    const std::size_t place = std::size_t{token} * num_features + feature;
+    if (is_f32) {
+      static_cast<float*>(y)[place] = value;
+    } else {
+      static_cast<Bf16Bits*>(y)[place] = __bfloat16_as_ushort(__float2bfloat16_rn(value));
+    }
+  }
+  template <std::uint32_t kColumns>
+  __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, const Scales& /*scales*/,
+                                        std::uint32_t row_group, const float4 (&totals)[kColumns],
+                                        std::uint8_t* /*results*/) const {
+#pragma unroll
+    for (std::uint32_t half = 0; half < 2; ++half) {
+      const std::uint32_t feature = row_group * 16 + half * 8 + threadIdx.x % 32 / 4;
+      if (feature >= num_features) continue;
+      const float scale = scale_of(feature);
+      const float offset = bias == nullptr ? 0.0F : bias[feature];
+      for_each_sum(columns, totals, [&](std::uint32_t token, float factor, float first, float second) {
+        put(token, feature, (half == 0 ? first : second) * scale * factor + offset);
+      });
+    }
+  }
+};
+
+}  // namespace nvfp4::kernels::cuda_sm90

@@ -1,0 +1,390 @@
+// A mixture-of-experts layer for few tokens, in two or three kernels, each of which asks for its weights before the one
+// ahead has ended: FC1 with the activation; FC2, up to kFewPairs pairs with the sum over a token's experts, else
+// combine_experts() as the third. A shared expert comes first, as two kernels of its own. W4A4 activations are rounded
+// before FC1 and FC2 by kernels of their own, to numbers that are exact in BF16. Bound: memory.
+#include <algorithm>
+#include <string>
+
+#include "kernels/cuda_shared/combine_experts.h"
+#include "kernels/cuda_shared/quantize_activations.h"
+#include "kernels/cuda_sm90/moe_decode.h"
+#include "kernels/cuda_sm90/moe_decode_round.h"
+#include "kernels/cuda_sm90/moe_decode_sinks.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+namespace {
+
+constexpr const char* kName = "moe_nvfp4_bf16_mma";
+constexpr std::uint32_t kChunk = 8;            // tokens of an item
+constexpr std::uint32_t kFewRows = 8;          // of activations, which all stay in shared memory
+constexpr std::uint32_t kBlockReserve = 1024;  // shared memory that the system takes of each block
+constexpr std::uint32_t kTokenPipeBytes = 96U << 10;
+
+constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
+constexpr std::uint32_t tiles_of(std::uint32_t cols) { return divided_up(cols, Fragment16x64::kCols); }
+
+// The routed experts, or the shared one (top_k 0: every token goes there).
+struct Expert {
+  std::uint32_t hidden, intermediate, num_experts, top_k;
+  bool gated;
+  bool rows_of_pairs;  // in FC1: the rows of a token's experts differ
+
+  [[nodiscard]] std::uint32_t num_pairs(std::uint32_t tokens) const { return tokens * std::max(top_k, 1U); }
+  [[nodiscard]] std::uint32_t num_rows(std::uint32_t tokens) const {
+    return rows_of_pairs ? num_pairs(tokens) : tokens;
+  }
+  [[nodiscard]] std::uint32_t fc1_groups() const { return (gated ? 2 : 1) * intermediate / Fragment16x64::kRows; }
+  [[nodiscard]] std::uint32_t fc2_groups() const { return hidden / Fragment16x64::kRows; }
+  [[nodiscard]] std::uint32_t max_chunks(std::uint32_t tokens) const {
+    return top_k == 0 ? divided_up(tokens, kChunk) : max_decode_chunks(num_pairs(tokens), num_experts, kChunk);
+  }
+  [[nodiscard]] std::uint32_t chunk_bytes(std::uint32_t tokens) const {
+    if (top_k == 0) return 0;
+    return DecodeChunkPlaces{max_chunks(tokens), kChunk, num_pairs(tokens), num_experts}.num_bytes();
+  }
+};
+
+struct Machine {
+  std::uint32_t num_sms, block_bytes, sm_bytes;  // shared memory
+};
+
+// How a call of so many tokens runs. sums_tokens: FC2 sums over the experts.
+struct Pipes {
+  DecodePipe fc1, fc2;
+  bool sums_tokens = false;
+};
+
+DecodePipe pipe_of_fc1(const Expert& e, const Machine& machine, std::uint32_t tokens, std::uint32_t max_bytes) {
+  DecodePipeNeeds needs;
+  needs.num_tiles = tiles_of(e.hidden);
+  needs.rows_stay = e.num_rows(tokens) <= kFewRows;
+  needs.row_slots = std::min(e.num_rows(tokens), kChunk);
+  needs.chunk_bytes = e.chunk_bytes(tokens);
+  needs.max_items = divided_up(e.max_chunks(tokens) * e.fc1_groups(), machine.num_sms);
+  needs.max_bytes = max_bytes;
+  return make_decode_pipe(needs);
+}
+
+DecodePipe pipe_of_fc2(const Expert& e, const Machine& machine, std::uint32_t tokens) {
+  DecodePipeNeeds needs;
+  needs.num_tiles = tiles_of(e.intermediate);
+  needs.rows_stay = e.num_pairs(tokens) <= kChunk;
+  needs.row_slots = std::min(e.num_pairs(tokens), kChunk);
+  needs.chunk_bytes = e.chunk_bytes(tokens);
+  needs.max_items = divided_up(e.max_chunks(tokens) * e.fc2_groups(), machine.num_sms);
+  needs.max_bytes = machine.block_bytes;
+  return make_decode_pipe(needs);
+}
+
+DecodePipe pipe_of_token_fc2(const Expert& e, const Machine& machine, std::uint32_t tokens) {
+  DecodePipeNeeds needs;
+  needs.num_tiles = tiles_of(e.intermediate);
+  needs.rows_stay = true;
+  needs.row_slots = e.num_pairs(tokens);
+  needs.chunk_bytes = e.chunk_bytes(tokens);
+  needs.result_bytes = TokenSink::result_bytes(e.num_pairs(tokens));
+  needs.max_items = e.max_chunks(tokens);
+  needs.max_bytes = std::min(kTokenPipeBytes, machine.block_bytes);
+  const DecodePipe pipe = make_decode_pipe(needs);
+  if (pipe.stages != 0) return pipe;
+  needs.max_bytes = machine.block_bytes;
+  return make_decode_pipe(needs);
+}
+
+// FC1's and FC2's blocks share a multiprocessor where both fit: FC2 then has its weights when FC1 ends.
+Pipes choose_pipes(const Expert& e, const Machine& machine, std::uint32_t tokens) {
+  Pipes pipes;
+  if (e.top_k != 0 && e.num_pairs(tokens) <= kFewPairs) {
+    pipes.fc2 = pipe_of_token_fc2(e, machine, tokens);
+    pipes.sums_tokens = pipes.fc2.stages != 0;
+  }
+  if (pipes.sums_tokens) {
+    const std::uint32_t taken = pipes.fc2.num_bytes + 2 * kBlockReserve;
+    if (taken < machine.sm_bytes) {
+      pipes.fc1 = pipe_of_fc1(e, machine, tokens, std::min(machine.sm_bytes - taken, machine.block_bytes));
+    }
+  } else {
+    pipes.fc2 = pipe_of_fc2(e, machine, tokens);
+  }
+  if (pipes.fc1.stages == 0) pipes.fc1 = pipe_of_fc1(e, machine, tokens, machine.block_bytes);
+  return pipes;
+}
+
+bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit; }
+// Before FC1, to NVFP4 or because of the weight on it.
+bool has_rounded_rows(const MoeProblem& p) { return is_rounded(p) || p.router_weight_on_input; }
+
+Expert routed_expert(const MoeProblem& p) {
+  const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
+  return {p.hidden, p.intermediate, p.num_experts, p.top_k, p.gated(), p.router_weight_on_input || scales_differ};
+}
+Expert shared_expert(const MoeProblem& p) { return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false}; }
+Machine machine_of(const DeviceCaps& caps) {
+  return {caps.num_sms, static_cast<std::uint32_t>(caps.shared_bytes_per_block),
+          static_cast<std::uint32_t>(caps.shared_bytes_per_sm)};
+}
+Machine machine_of(const DevicePlanSizes& sizes) { return {sizes.num_sms, sizes.choice[0], sizes.choice[1]}; }
+
+// Places in the workspace, for the routed experts or the shared one.
+struct Buffers {
+  Bf16Bits* rows = nullptr;      // [rows, H] rounded
+  float* row_factors = nullptr;  // [rows]
+  float* h_f32 = nullptr;        // [pairs, I] not yet rounded
+  Bf16Bits* h = nullptr;         // [pairs, I]
+  float* h_factors = nullptr;    // [pairs]
+  float* partial = nullptr;      // [pairs, H]
+};
+
+struct Workspace {
+  Buffers routed, shared;
+  std::int32_t* row_of_pair = nullptr;  // [pairs]
+  std::size_t num_bytes = 0;
+
+  Workspace(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
+    take(row_of_pair, std::size_t{tokens} * p.top_k);
+    place(p, routed_expert(p), has_rounded_rows(p), tokens, routed);
+    if (p.shared_intermediate != 0) place(p, shared_expert(p), is_rounded(p), tokens, shared);
+  }
+
+ private:
+  template <class T>
+  void take(T*& pointer, std::size_t count) {
+    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
+    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
+  }
+  void place(const MoeProblem& p, const Expert& e, bool has_rows, std::uint32_t tokens, Buffers& buffers) {
+    const std::size_t num_pairs = e.num_pairs(tokens);
+    if (has_rows) {
+      take(buffers.rows, std::size_t{e.num_rows(tokens)} * e.hidden);
+      take(buffers.row_factors, e.num_rows(tokens));
+    }
+    if (is_rounded(p)) {
+      take(buffers.h_f32, num_pairs * e.intermediate);
+      take(buffers.h_factors, num_pairs);
+    }
+    take(buffers.h, num_pairs * e.intermediate);
+    take(buffers.partial, num_pairs * e.hidden);
+  }
+
+  std::byte* const data_;
+};
+
+struct Call {
+  const MoeProblem& problem;
+  const DeviceMoeWeights& weights;
+  const DeviceMoeArgs& args;
+  const Machine machine;
+  const Workspace workspace;
+  const DeviceStream stream;
+};
+
+template <class Sink>
+Status launch_items(const Call& c, const DecodeCall& call, const Sink& sink, std::uint32_t num_blocks) {
+  const LaunchShape shape{
+      .blocks = num_blocks, .num_threads = call.pipe.num_threads(), .shared_bytes = call.pipe.num_bytes};
+  return launch(kName, decode_kernel<Sink, 1>, shape, c.stream, call, sink);
+}
+
+DecodePairs pairs_of(const Call& c, const Expert& e) {
+  DecodePairs pairs;
+  pairs.num_pairs = e.num_pairs(c.args.num_tokens);
+  if (e.top_k == 0) return pairs;
+  pairs.ids = c.args.expert_ids;
+  pairs.expert_map = c.args.expert_map;
+  pairs.num_ids = c.problem.num_ids();
+  pairs.num_experts = e.num_experts;
+  return pairs;
+}
+
+std::uint32_t num_blocks_of(const Call& c, const Expert& e, std::uint32_t row_groups) {
+  return std::min(c.machine.num_sms, e.max_chunks(c.args.num_tokens) * row_groups);
+}
+
+// The rows that FC1 multiplies.
+Status round_fc1_rows(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers) {
+  QuantizeActivations q;
+  q.activation = c.problem.activation;
+  q.rule = c.problem.input_rule;
+  q.num_rows = e.num_rows(c.args.num_tokens);
+  q.in_features = e.hidden;
+  q.x = c.args.x;
+  if (c.problem.activation == Activation::kNvfp4Static) q.input_scales = weights.fc1_input_scale;
+  if (e.rows_of_pairs) {
+    const DecodePairs pairs = pairs_of(c, e);
+    NVFP4_RETURN_IF_ERROR(list_pairs(pairs, c.workspace.row_of_pair, c.stream));
+    q.pair_of_row = c.workspace.row_of_pair;
+    q.top_k = e.top_k;
+    q.expert_ids = c.args.expert_ids;
+    q.lookup = {pairs.expert_map, pairs.num_ids, pairs.num_experts};
+    if (c.problem.router_weight_on_input) q.router_weights = c.args.router_weights;
+  }
+  q.values = buffers.rows;
+  q.row_scale = buffers.row_factors;
+  return quantize_activations(q, c.stream);
+}
+
+template <bool kGated>
+Status launch_fc1(const Call& c, const Expert& e, const DecodeCall& call, const DeviceExperts& weights,
+                  const Buffers& buffers) {
+  Fc1Sink<kGated> sink;
+  sink.h = buffers.h;
+  sink.h_f32 = buffers.h_f32;
+  sink.row_of_pair = e.top_k == 0 ? nullptr : c.workspace.row_of_pair;
+  sink.intermediate = e.intermediate;
+  sink.gate_scale2 = weights.gate_scale2;
+  sink.up_scale2 = weights.up_scale2;
+  sink.function = {c.problem.function, c.problem.swiglu_alpha, c.problem.swiglu_beta, c.problem.swiglu_limit};
+  return launch_items(c, call, sink, num_blocks_of(c, e, e.fc1_groups()));
+}
+
+Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
+               const Buffers& buffers) {
+  DecodeCall call;
+  call.pipe = pipe;
+  call.matrices = {weights.gate_up, e.fc1_groups(), tiles_of(e.hidden), e.hidden};
+  call.rows = {c.args.x, nullptr, e.num_rows(c.args.num_tokens), e.rows_of_pairs ? 1 : std::max(e.top_k, 1U)};
+  call.pairs = pairs_of(c, e);
+  if (buffers.rows != nullptr) {
+    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
+    call.rows.values = buffers.rows;
+    call.rows.factors = buffers.row_factors;
+  }
+  return e.gated ? launch_fc1<true>(c, e, call, weights, buffers) : launch_fc1<false>(c, e, call, weights, buffers);
+}
+
+// What FC2 multiplies, rounded before if it must be.
+Result<DecodeCall> fc2_call(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
+                            const Buffers& buffers) {
+  DecodeCall call;
+  call.pipe = pipe;
+  call.matrices = {weights.down, e.fc2_groups(), tiles_of(e.intermediate), e.intermediate};
+  call.pairs = pairs_of(c, e);
+  call.rows = {buffers.h, buffers.h_factors, call.pairs.num_pairs, 1};
+  if (buffers.h_f32 == nullptr) return call;
+  RoundRows round;
+  round.h = buffers.h_f32;
+  round.num_cols = e.intermediate;
+  round.pairs = call.pairs;
+  if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = weights.fc2_input_scale;
+  round.rule = c.problem.input_rule;
+  round.values = buffers.h;
+  round.factors = buffers.h_factors;
+  NVFP4_RETURN_IF_ERROR(round_rows(round, c.stream));
+  return call;
+}
+
+Status run_partial_fc2(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
+                       const Buffers& buffers) {
+  const auto call = fc2_call(c, e, pipe, weights, buffers);
+  NVFP4_RETURN_IF_ERROR(call);
+  const PartialSink sink{buffers.partial, e.hidden, weights.down_scale2};
+  return launch_items(c, *call, sink, num_blocks_of(c, e, e.fc2_groups()));
+}
+
+// The weights with which the experts' answers are added up.
+const float* output_weights(const Call& c) {
+  return c.problem.router_weight_on_input ? nullptr : c.args.router_weights;
+}
+
+Status run_token_fc2(const Call& c, const Expert& e, const DecodePipe& pipe) {
+  const auto call = fc2_call(c, e, pipe, c.weights.experts, c.workspace.routed);
+  NVFP4_RETURN_IF_ERROR(call);
+  TokenSink sink;
+  sink.y = c.args.y;
+  sink.hidden = e.hidden;
+  sink.num_tokens = c.args.num_tokens;
+  sink.top_k = e.top_k;
+  sink.down_scale2 = c.weights.experts.down_scale2;
+  sink.router_weights = output_weights(c);
+  sink.shared_partial = c.workspace.shared.partial;
+  sink.shared_weights = c.args.shared_weights;
+  return launch_items(c, *call, sink, e.fc2_groups());
+}
+
+Status combine(const Call& c) {
+  CombineExperts combine;
+  combine.num_tokens = c.args.num_tokens;
+  combine.top_k = c.problem.top_k;
+  combine.hidden = c.problem.hidden;
+  combine.partial = c.workspace.routed.partial;
+  combine.row_of_pair = c.workspace.row_of_pair;
+  combine.router_weights = output_weights(c);
+  combine.shared = c.workspace.shared.partial;
+  combine.shared_weights = c.args.shared_weights;
+  combine.y = c.args.y;
+  return combine_experts(combine, c.stream);
+}
+
+Status run_shared(const Call& c) {
+  const Expert e = shared_expert(c.problem);
+  const Pipes pipes = choose_pipes(e, c.machine, c.args.num_tokens);
+  NVFP4_RETURN_IF_ERROR(run_fc1(c, e, pipes.fc1, c.weights.shared, c.workspace.shared));
+  return run_partial_fc2(c, e, pipes.fc2, c.weights.shared, c.workspace.shared);
+}
+
+bool fits(const Expert& e, const Machine& machine, std::uint32_t max_tokens) {
+  for (std::uint32_t tokens = 1; tokens <= max_tokens; ++tokens) {
+    const Pipes pipes = choose_pipes(e, machine, tokens);
+    if (pipes.fc1.stages == 0 || pipes.fc2.stages == 0) return false;
+  }
+  return true;
+}
+
+std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  if (caps.sm != 90) return "only for compute capability 9.0";
+  if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
+  if (max_tokens > kMaxMoeDecodeTokens) {
+    return std::to_string(max_tokens) + " tokens; at most " + std::to_string(kMaxMoeDecodeTokens) + " are possible";
+  }
+  if (max_tokens * problem.top_k > kMaxDecodePairs) {
+    return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) + " experts each; at most " +
+           std::to_string(kMaxDecodePairs) + " pairs are possible";
+  }
+  if (!fits(routed_expert(problem), machine_of(caps), max_tokens) ||
+      (problem.shared_intermediate != 0 && !fits(shared_expert(problem), machine_of(caps), max_tokens))) {
+    return "the activations of so many features do not fit into shared memory";
+  }
+  return {};
+}
+
+Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  DeviceMoePlan plan{problem, {}};
+  plan.sizes.max_tokens = max_tokens;
+  const Machine machine = machine_of(caps);
+  plan.sizes.num_sms = machine.num_sms;
+  plan.sizes.choice[0] = machine.block_bytes;
+  plan.sizes.choice[1] = machine.sm_bytes;
+  plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 1>, caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 1>, caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<PartialSink, 1>, caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<TokenSink, 1>, caps));
+  return plan;
+}
+
+Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const DeviceMoeArgs& args,
+           const DeviceWorkspace& workspace, DeviceStream stream) {
+  NVFP4_RETURN_IF_ERROR(check_moe_call(plan, weights, args, workspace));
+  if (args.num_tokens == 0) return {};
+  const Call c{plan.problem,
+               weights,
+               args,
+               machine_of(plan.sizes),
+               Workspace(plan.problem, plan.sizes.max_tokens, workspace.data),
+               stream};
+  if (plan.problem.shared_intermediate != 0) NVFP4_RETURN_IF_ERROR(run_shared(c));
+  const Expert e = routed_expert(plan.problem);
+  const Pipes pipes = choose_pipes(e, c.machine, args.num_tokens);
+  NVFP4_RETURN_IF_ERROR(run_fc1(c, e, pipes.fc1, weights.experts, c.workspace.routed));
+  if (pipes.sums_tokens) return run_token_fc2(c, e, pipes.fc2);
+  NVFP4_RETURN_IF_ERROR(run_partial_fc2(c, e, pipes.fc2, weights.experts, c.workspace.routed));
+  return combine(c);
+}
+
+constexpr DeviceMoeKernel kKernel{kName, refusal, plan, run};
+
+}  // namespace
+
+const DeviceMoeKernel& moe_nvfp4_bf16_mma() { return kKernel; }
+
+}  // namespace nvfp4::kernels::cuda_sm90

@@ -1,0 +1,172 @@
+// What becomes of the sums of linear_decode_block.cuh in a mixture-of-experts layer.
+//
+//   FC1   h[m, i] = act(gate, up), each sum * 2^8 * scale2 * factor; rounded to BF16, or not
+//   FC2   partial[m, n] = sum * 2^8 * scale2 * factor; for few tokens at once
+//         y[t, n] = round(sum_j w[t, j] * partial[(t, j), n] + g[t] * shared[t, n]), as combine_experts() computes it
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include <cstdint>
+
+#include "kernels/contract/device_moe.h"
+#include "kernels/cuda_sm90/linear_decode_block.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+struct ExpertFunctionParameters {
+  ExpertFunction function = ExpertFunction::kSilu;
+  float alpha = 0.0F, beta = 0.0F, limit = 0.0F;
+};
+
+__device__ __forceinline__ float apply_gate(const ExpertFunctionParameters& p, float gate, float up) {
+  switch (p.function) {
+    case ExpertFunction::kSilu:
+      return gate / (1.0F + __expf(-gate)) * up;
+    case ExpertFunction::kGeluTanh: {
+      const float u = 0.7978845608028654F * (gate + 0.044715F * gate * gate * gate);
+      return gate / (1.0F + __expf(-2.0F * u)) * up;
+    }
+    case ExpertFunction::kSwigluOai: {
+      const float g = gate > p.limit ? p.limit : gate;
+      const float low = up < -p.limit ? -p.limit : up;
+      return g / (1.0F + __expf(-p.alpha * g)) * ((low > p.limit ? p.limit : low) + p.beta);
+    }
+    case ExpertFunction::kRelu2:
+      break;
+  }
+  const float positive = up < 0.0F ? 0.0F : up;
+  return positive * positive;
+}
+
+// FC1. With a gate a row group has 8 of its rows and the same 8 of up.
+template <bool kGated>
+struct Fc1Sink {
+  static constexpr bool kOneRowGroup = false;
+  static constexpr bool kIdsAreEarly = false;
+
+  Bf16Bits* h = nullptr;                // [pairs, I], or
+  float* h_f32 = nullptr;               // likewise
+  std::int32_t* row_of_pair = nullptr;  // [pairs]: the pair, or -1 where its expert is not here; may be null
+  std::uint32_t intermediate = 0;
+  const float* gate_scale2 = nullptr;
+  const float* up_scale2 = nullptr;
+  ExpertFunctionParameters function;
+
+  struct Scales {
+    float gate, up;
+  };
+  __device__ __forceinline__ Scales scales(std::uint32_t expert) const {
+    return {kGated ? gate_scale2[expert] * kFragmentUnit : 0.0F, up_scale2[expert] * kFragmentUnit};
+  }
+  __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* /*results*/) const {
+    if (row_of_pair == nullptr || blockIdx.x != 0) return;
+    for (std::uint32_t pair = threadIdx.x; pair < call.pairs.num_pairs; pair += blockDim.x) {
+      row_of_pair[pair] = expert_of(call.pairs, pair) == kNoExpert ? -1 : static_cast<std::int32_t>(pair);
+    }
+  }
+  __device__ __forceinline__ void put(std::uint32_t member, std::uint32_t column, float value) const {
+    const std::size_t place = std::size_t{member} * intermediate + column;
+    if (h_f32 != nullptr) {
+      h_f32[place] = value;
+    } else {
+      h[place] = __bfloat16_as_ushort(__float2bfloat16_rn(value));
+    }
+  }
+  template <std::uint32_t kColumns>
+  __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, const Scales& scale,
+                                        std::uint32_t row_group, const float4 (&totals)[kColumns],
+                                        std::uint8_t* /*results*/) const {
+    const std::uint32_t g = threadIdx.x % 32 / 4;
+    for_each_sum(columns, totals, [&](std::uint32_t member, float factor, float first, float second) {
+      if constexpr (kGated) {
+        put(member, row_group * 8 + g, apply_gate(function, first * scale.gate * factor, second * scale.up * factor));
+      } else {
+        put(member, row_group * 16 + g, apply_gate(function, 0.0F, first * scale.up * factor));
+        put(member, row_group * 16 + g + 8, apply_gate(function, 0.0F, second * scale.up * factor));
+      }
+    });
+  }
+  __device__ __forceinline__ void end(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+};
+
+// FC2 for combine_experts().
+struct PartialSink {
+  static constexpr bool kOneRowGroup = false;
+  static constexpr bool kIdsAreEarly = true;
+
+  float* partial = nullptr;  // [pairs, H]
+  std::uint32_t hidden = 0;
+  const float* down_scale2 = nullptr;
+
+  using Scales = float;
+  __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert] * kFragmentUnit; }
+  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+  template <std::uint32_t kColumns>
+  __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, Scales scale, std::uint32_t row_group,
+                                        const float4 (&totals)[kColumns], std::uint8_t* /*results*/) const {
+    const std::uint32_t g = threadIdx.x % 32 / 4;
+    for_each_sum(columns, totals, [&](std::uint32_t member, float factor, float first, float second) {
+      float* const to = partial + std::size_t{member} * hidden + row_group * 16 + g;
+      to[0] = first * scale * factor;
+      to[8] = second * scale * factor;
+    });
+  }
+  __device__ __forceinline__ void end(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+};
+
+// FC2 of so few tokens that a block holds the sums of its 16 rows for all pairs: no second pass over them.
+struct TokenSink {
+  static constexpr bool kOneRowGroup = true;
+  static constexpr bool kIdsAreEarly = true;
+  static constexpr std::uint32_t kRows = 16;
+  static constexpr std::uint32_t kBarrier = 1;  // of the warps that add up
+
+  Bf16Bits* y = nullptr;  // [T, H]
+  std::uint32_t hidden = 0;
+  std::uint32_t num_tokens = 0;
+  std::uint32_t top_k = 0;
+  const float* down_scale2 = nullptr;
+  const float* router_weights = nullptr;  // [T, k]; null: 1
+  const float* shared_partial = nullptr;  // [T, H] or null
+  const float* shared_weights = nullptr;  // [T]; null: 1
+
+  // In shared memory: [pairs][16] float32.
+  [[nodiscard]] static constexpr std::uint32_t result_bytes(std::uint32_t num_pairs) { return num_pairs * kRows * 4; }
+
+  using Scales = float;
+  __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert] * kFragmentUnit; }
+  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+  template <std::uint32_t kColumns>
+  __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, Scales scale, std::uint32_t /*row_group*/,
+                                        const float4 (&totals)[kColumns], std::uint8_t* results) const {
+    const std::uint32_t g = threadIdx.x % 32 / 4;
+    for_each_sum(columns, totals, [&](std::uint32_t member, float factor, float first, float second) {
+      float* const to = reinterpret_cast<float*>(results) + member * kRows + g;
+      to[0] = first * scale * factor;
+      to[8] = second * scale * factor;
+    });
+  }
+  __device__ __forceinline__ void end(const DecodeCall& call, std::uint8_t* results) const {
+    const std::uint32_t num_threads = 32 * call.pipe.teams;
+    sync_warps(kBarrier, num_threads);
+    const std::uint32_t first_thread = 32 * call.pipe.num_compute_warps();
+    for (std::uint32_t i = threadIdx.x - first_thread; i < num_tokens * kRows; i += num_threads) {
+      const std::uint32_t token = i / kRows;
+      const float* from = reinterpret_cast<const float*>(results) + token * top_k * kRows + i % kRows;
+      float sum = 0.0F;
+      for (std::uint32_t slot = 0; slot < top_k; ++slot, from += kRows) {
+        const std::uint32_t pair = token * top_k + slot;
+        if (expert_of(call.pairs, pair) == kNoExpert) continue;
+        sum = __fmaf_rn(router_weights == nullptr ? 1.0F : router_weights[pair], *from, sum);
+      }
+      const std::size_t place = std::size_t{token} * hidden + blockIdx.x * kRows + i % kRows;
+      if (shared_partial != nullptr) {
+        sum = __fmaf_rn(shared_weights == nullptr ? 1.0F : shared_weights[token], shared_partial[place], sum);
+      }
+      y[place] = __bfloat16_as_ushort(__float2bfloat16_rn(sum));
+    }
+  }
+};
+
+}  // namespace nvfp4::kernels::cuda_sm90
