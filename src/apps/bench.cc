@@ -54,8 +54,9 @@ Result<std::optional<std::uint32_t>> parse_device(std::string_view text) {
   if (text == kCuda) return std::optional<std::uint32_t>(0);
   std::uint32_t device_idx = 0;
   const std::string_view number = text.starts_with("cuda:") ? text.substr(kCuda.size() + 1) : std::string_view();
-  const char* const end = number.data() + number.size();
-  const auto [stop, error] = std::from_chars(number.data(), end, device_idx);
+  const char* const begin = std::to_address(number.begin());
+  const char* const end = begin + number.size();
+  const auto [stop, error] = std::from_chars(begin, end, device_idx);
   if (!number.empty() && error == std::errc() && stop == end) return std::optional<std::uint32_t>(device_idx);
   return Error{ErrorCode::kInvalidArgument, "nvfp4 bench",
                fmt::format("--device \"{}\" is none; write cpu, cuda, or cuda: and a number", text)};

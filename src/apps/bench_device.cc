@@ -64,7 +64,6 @@ class CallGraph {
 
   [[nodiscard]] Status create(std::size_t num_calls, std::uint64_t free_bytes) {
     const kernels::DeviceRandom& random = *kernels::device_random();
-    const std::string name = problem_.to_string();
     NVFP4_RETURN_IF_ERROR(allocate(input_bytes(problem_), input_));
     NVFP4_RETURN_IF_ERROR(
         random.fill_bf16(input_bytes(problem_) / sizeof(Bf16Bits), 1.0, kInputKey, input_.as<Bf16Bits>(), get()));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "apps/bench_device_laps.h"
+#include "apps/samples.h"
 #include "kernels/catalogue/device_catalogue.h"
 
 namespace nvfp4::apps {
@@ -28,6 +29,12 @@ std::string no_loop(std::span<const Loop> loops, const DeviceCaps& caps) {
     refusals += fmt::format("{}{}: {}", refusals.empty() ? "" : "; ", loop.name, why);
   }
   return fmt::format("nothing here measures what {} does at most ({})", caps.name, refusals);
+}
+
+double median_of(const std::vector<double>& values) {
+  Samples samples;
+  for (const double value : values) samples.add(value);
+  return samples.median();
 }
 
 }  // namespace
@@ -56,11 +63,11 @@ void DeviceCeilings::restart(bool hot, std::size_t num_bytes) {
   num_passes_ = static_cast<std::uint32_t>(kBufferBytes / num_bytes_);
   readers_.clear();
   for (const DeviceReadLoop& loop : kernels::device_read_loops()) {
-    if (loop.refusal(caps_).empty()) readers_.push_back({&loop, {}});
+    if (loop.refusal(caps_).empty()) readers_.push_back({&loop, 0});
   }
   multipliers_.clear();
   for (const kernels::DeviceMultiplyLoop& loop : kernels::device_multiply_loops()) {
-    if (loop.refusal(caps_).empty()) multipliers_.push_back({&loop, {}});
+    if (loop.refusal(caps_).empty()) multipliers_.push_back({&loop, 0});
   }
 }
 
@@ -75,7 +82,7 @@ Status DeviceCeilings::read(Reader& reader) {
     return reader.loop->run(caps_, buffer_.data(), num_bytes_, num_passes_, sink_.data(), stream_);
   });
   NVFP4_RETURN_IF_ERROR(laps);
-  for (const double seconds : *laps) reader.rates.add(static_cast<double>(num_bytes_) * num_passes_ / seconds);
+  reader.rate = std::max(reader.rate, static_cast<double>(num_bytes_) * num_passes_ / median_of(*laps));
   return {};
 }
 
@@ -85,19 +92,19 @@ Status DeviceCeilings::multiply(Multiplier& multiplier) {
   const auto laps = DeviceLaps::measure(stream_, kLaps,
                                         [&] { return multiplier.loop->run(caps_, num_rounds, sink_.data(), stream_); });
   NVFP4_RETURN_IF_ERROR(laps);
-  for (const double seconds : *laps) multiplier.rates.add(operations * num_rounds / seconds);
+  multiplier.rate = std::max(multiplier.rate, operations * num_rounds / median_of(*laps));
   return {};
 }
 
 double DeviceCeilings::bytes_per_second() const {
   double best = 0;
-  for (const Reader& reader : readers_) best = std::max(best, reader.rates.median());
+  for (const Reader& reader : readers_) best = std::max(best, reader.rate);
   return best;
 }
 
 double DeviceCeilings::operations_per_second() const {
   double best = 0;
-  for (const Multiplier& multiplier : multipliers_) best = std::max(best, multiplier.rates.median());
+  for (const Multiplier& multiplier : multipliers_) best = std::max(best, multiplier.rate);
   return best;
 }
 

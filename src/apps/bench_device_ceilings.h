@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <vector>
 
-#include "apps/samples.h"
 #include "device/buffer.h"
 #include "device/device.h"
 #include "device/stream.h"
@@ -25,18 +24,18 @@ class DeviceCeilings {
   // A few milliseconds of each loop.
   [[nodiscard]] Status sample();
 
-  // Medians, of the loops that are fastest.
+  // The best medians of one sample(): what ran before it may still slow a sample down.
   [[nodiscard]] double bytes_per_second() const;
   [[nodiscard]] double operations_per_second() const;
 
  private:
   struct Reader {
     const kernels::DeviceReadLoop* loop = nullptr;
-    Samples rates;
+    double rate = 0;
   };
   struct Multiplier {
     const kernels::DeviceMultiplyLoop* loop = nullptr;
-    Samples rates;
+    double rate = 0;
   };
 
   DeviceCeilings(const Device& device, const Stream& stream, Buffer buffer, Buffer sink);

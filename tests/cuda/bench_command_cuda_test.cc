@@ -40,37 +40,45 @@ void expect_sane(const nlohmann::json& figures) {
   EXPECT_NEAR(number("share_of_ceiling"), share, 1e-9);
 }
 
-TEST(BenchOnDevice, MoeLayersGiveFigures) {
-  if (kernels::device_moe_kernels().empty()) GTEST_SKIP() << "no MoE kernels";
-  const Arguments problems = {"moe/w4a16/silu/h2048/i768/e128/k8/t1",  "moe/w4a16/silu/h2048/i768/e128/k8/t300",
-                              "moe/w4a4/silu/h2048/i512/e256/k8/t64",  "moe/w4a16/relu2/h2688/i1856/e128/k6/t16",
-                              "moe/w4a16/gelu_tanh/h256/i96/e8/k2/t7", "moe/w4a16/swigluoai/h256/i96/e8/k2/t7"};
-  const auto json = json_of(run_nvfp4(joined(quick({}), problems)));
-  ASSERT_EQ(json.size(), problems.size());
-  for (std::size_t i = 0; i < problems.size(); ++i) {
-    SCOPED_TRACE(problems[i]);
-    EXPECT_EQ(json[i]["problem"], problems[i]);
-    EXPECT_EQ(json[i]["memory"], "cold");
-    expect_sane(json[i]);
-  }
-  // 8 of 128 experts, without the router.
+class BenchOnDevice : public testing::TestWithParam<std::string> {};
+
+// What no kernel serves is refused before anything is measured.
+TEST_P(BenchOnDevice, GivesFiguresOrEveryRefusal) {
+  const auto result = run_nvfp4(quick({GetParam()}));
+  if (result.exit_code != 0) return expect_refusal(result, {GetParam(), "no kernel serves"});
+  const auto json = json_of(result);
+  ASSERT_EQ(json.size(), 1U);
+  EXPECT_EQ(json[0]["problem"], GetParam());
+  EXPECT_EQ(json[0]["memory"], "cold");
+  EXPECT_GT(json[0]["copies"].get<int>(), 1);
+  expect_sane(json[0]);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Problems, BenchOnDevice,
+    testing::Values("moe/w4a16/silu/h2048/i768/e128/k8/t1", "moe/w4a16/silu/h2048/i768/e128/k8/t300",
+                    "moe/w4a4/silu/h2048/i512/e256/k8/t64", "moe/w4a16/relu2/h2688/i1856/e128/k6/t16",
+                    "moe/w4a16/gelu_tanh/h256/i96/e8/k2/t7", "moe/w4a16/swigluoai/h256/i96/e8/k2/t7",
+                    "linear/w4a16/n4096/k2048/t1", "linear/w4a16/n4096/k2048/t256", "linear/w4a4/n4096/k2048/t16",
+                    "linear/fp8/n4096/k2048/t16", "linear/w8a8/n4096/k2048/t16", "linear/bf16/n4096/k2048/t16"));
+
+TEST(BenchOnDevices, BytesAreThoseOfTheExpertsWithoutTheRouter) {
+  const std::string problem = "moe/w4a16/silu/h2048/i768/e128/k8/t1";
+  const auto json = json_of(run_nvfp4(quick({problem, "linear/w4a16/n4096/k2048/t1"})));
+  ASSERT_EQ(json.size(), 2U);
   EXPECT_EQ(json[0]["bytes"], 8 * 3 * 2048.0 * 768 * 4.5 / 8);
+  EXPECT_EQ(json[1]["bytes"], 4096 * 2048.0 * 4.5 / 8);
 }
 
-TEST(BenchOnDevice, LinearLayersGiveFigures) {
-  if (kernels::device_linear_kernels().empty()) GTEST_SKIP() << "no linear kernels";
-  const Arguments problems = {"linear/w4a16/n4096/k2048/t1", "linear/w4a16/n4096/k2048/t256",
-                              "linear/w4a4/n4096/k2048/t16"};
-  const auto json = json_of(run_nvfp4(joined(quick({}), problems)));
-  ASSERT_EQ(json.size(), problems.size());
-  for (const auto& figures : json) {
-    expect_sane(figures);
-    EXPECT_EQ(figures["bytes"], 4096 * 2048.0 * 4.5 / 8);
-    EXPECT_GT(figures["copies"].get<int>(), 1);
-  }
+TEST(BenchOnDevices, HotIsOneCopy) {
+  const auto json = json_of(run_nvfp4(quick({"--hot", "moe/w4a16/silu/h2048/i768/e128/k8/t1"})));
+  ASSERT_EQ(json.size(), 1U);
+  EXPECT_EQ(json[0]["memory"], "hot");
+  EXPECT_EQ(json[0]["copies"], 1);
+  expect_sane(json[0]);
 }
 
-TEST(BenchOnDevice, WhatIsNotThereIsRefused) {
+TEST(BenchOnDevices, WhatIsNotThereIsRefused) {
   expect_refusal(run_nvfp4({"bench", "--device", "cuda:99", "linear/w4a16/n512/k256/t1"}), {"CUDA", "99"});
   expect_refusal(run_nvfp4({"bench", "--device", "cuda", "-q", "moe/bf16/silu/h64/i32/e4/k1/t5"}), {"w4a16"});
   expect_refusal(run_nvfp4({"bench", "--device", "cuda", "-q", "linear/f32/n512/k256/t1"}), {"linear/f32"});

@@ -32,6 +32,7 @@ Way choose_way(const DeviceLinearProblem& problem, const DevicePlanSizes& sizes,
     needs.num_tiles = divided_up(problem.in_features, Fragment16x64::kCols);
     needs.columns = columns;
     needs.rows_stay = chunks == 1;
+    needs.keeps_order = problem.batch_invariant;
     needs.row_slots = std::min(num_tokens, 8 * columns);
     needs.max_items = divided_up(row_groups * chunks, sizes.num_sms);
     needs.max_bytes = sizes.choice[0];
@@ -81,9 +82,10 @@ std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, 
   }
   DevicePlanSizes sizes{.num_sms = caps.num_sms};
   sizes.choice[0] = static_cast<std::uint32_t>(caps.shared_bytes_per_block);
-  if (choose_way(problem, sizes, std::min(max_tokens, 8U)).pipe.stages == 0 ||
-      choose_way(problem, sizes, max_tokens).pipe.stages == 0) {
-    return std::to_string(problem.in_features) + " input features: their activations do not fit into shared memory";
+  for (std::uint32_t num_tokens = 1; num_tokens <= max_tokens; ++num_tokens) {
+    if (choose_way(problem, sizes, num_tokens).pipe.stages != 0) continue;
+    return std::to_string(num_tokens) + " tokens of " + std::to_string(problem.in_features) +
+           " input features do not fit into shared memory";
   }
   return {};
 }

@@ -2,6 +2,7 @@
 // the sums.
 //
 //   sums[m, n] = 2^-8 sum_k matrix_e(m)[n, k] * rows[m / divisor, k]     m: a pair, or a row of one matrix
+//   factor[m] = factors[m / divisor] * pair_factors[m]
 //
 // Roles: `stripes` warps of each team multiply, one of each adds up and stores, the block's last warp asks for weights
 // (before the kernels ahead have ended) and rows (afterwards). Bound: memory, each weight is read once for 8 tokens.
@@ -32,7 +33,8 @@ struct DecodeRows {
   const Bf16Bits* values = nullptr;  // [count, K]
   const float* factors = nullptr;    // [count] or null: 1
   std::uint32_t count = 0;
-  std::uint32_t divisor = 1;  // pairs of a row
+  std::uint32_t divisor = 1;            // pairs of a row
+  const float* pair_factors = nullptr;  // [pairs] or null: 1
 };
 
 struct DecodeCall {
@@ -291,6 +293,9 @@ class DecodeBlock {
     if (!pipe_.rows_stay && items.count != 0) {
       while (chunk + pipe_.row_buffers <= items.last_chunk) pass_to(items, chunk, chunk + 1);
     }
+    // The last stages have no item for some teams, but are for all warps to give back. Rows come first: the last stages
+    // wait for them.
+    if (team >= (items.count + pipe_.teams - 1) % pipe_.teams + 1) pass_stages(stage);
   }
 
   __device__ __forceinline__ void multiply_item(std::uint32_t team, const std::uint32_t (&rows)[kColumns],
@@ -304,6 +309,14 @@ class DecodeBlock {
       multiply_tiles<kColumns>(shared_ + stage_at(stage.slot, team) + begin * kTileBytes, end - begin, rows,
                                (first + begin) * kTileColumnBytes, call_.sixteen, sums);
       __syncwarp();
+      if (lane_ == 0) arrive(stage_empty(stage.slot));
+      stage.advance(pipe_.stages);
+    }
+  }
+
+  __device__ __forceinline__ void pass_stages(RingPlace& stage) const {
+    for (std::uint32_t piece = 0; piece < pipe_.pieces; ++piece) {
+      wait(stage_full(stage.slot), stage.parity);
       if (lane_ == 0) arrive(stage_empty(stage.slot));
       stage.advance(pipe_.stages);
     }
@@ -334,6 +347,7 @@ class DecodeBlock {
         if (place >= count) continue;
         columns.member[n][h] = chunks_.member(chunk, place);
         if (call_.rows.factors != nullptr) columns.factor[n][h] = call_.rows.factors[row_of(chunk, place)];
+        if (call_.rows.pair_factors != nullptr) columns.factor[n][h] *= call_.rows.pair_factors[columns.member[n][h]];
       }
     }
     return columns;

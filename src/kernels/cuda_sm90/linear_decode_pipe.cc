@@ -10,7 +10,8 @@ namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr std::uint32_t kTileBytes = Fragment16x64::kBytes;
-constexpr std::uint32_t kStageBytes = 48U << 10;  // of which a block has two to eight under way
+// Of which a block has two to eight under way: the first that fits.
+constexpr std::array<std::uint32_t, 3> kStageBytes = {48U << 10, 24U << 10, 12U << 10};
 constexpr std::uint32_t kAlignment = 128;
 constexpr std::uint32_t kSumBytes = 32 * 16;  // of a warp, for 8 tokens
 constexpr std::uint32_t kBarrierBytes = 8;
@@ -22,8 +23,8 @@ struct Division {
   std::uint32_t min_tiles, stripes, teams;
 };
 // 16 warps, 3 to 8 tiles for each of an item: enough to hide what an item costs besides, few enough that the last
-// item's end is near.
-constexpr std::array<Division, 5> kDivisions = {{{64, 16, 1}, {24, 8, 2}, {10, 4, 4}, {4, 2, 8}, {0, 1, 8}}};
+// item's end is near. All of K of several items fits into a stage.
+constexpr std::array<Division, 5> kDivisions = {{{43, 16, 1}, {22, 8, 2}, {10, 4, 4}, {4, 2, 8}, {0, 1, 8}}};
 
 Division division_of(std::uint32_t num_tiles) {
   return *std::find_if(kDivisions.begin(), kDivisions.end(),
@@ -52,6 +53,19 @@ DecodePipe with_buffers(DecodePipe pipe, const DecodePipeNeeds& needs, std::uint
   return pipe;
 }
 
+// K in so many pieces that a stage has at most that many bytes.
+DecodePipe with_stages_of(DecodePipe pipe, const DecodePipeNeeds& needs, std::uint32_t stage_bytes) {
+  const std::uint32_t most_tiles = std::max(stage_bytes / (pipe.teams * kTileBytes), pipe.stripes);
+  pipe.pieces = divided_up(needs.num_tiles, most_tiles);
+  pipe.piece_tiles = divided_up(needs.num_tiles, pipe.pieces);
+  pipe.pieces = divided_up(needs.num_tiles, pipe.piece_tiles);
+  if (needs.rows_stay) return with_buffers(pipe, needs, 1);
+  // Teams whose items are of different chunks would wait for one another: rows for weights, weights for rows.
+  if (pipe.pieces > 1 && pipe.teams > 1) return pipe;
+  const DecodePipe two = with_buffers(pipe, needs, 2);
+  return two.stages != 0 ? two : with_buffers(pipe, needs, 1);
+}
+
 }  // namespace
 
 DecodePipe make_decode_pipe(const DecodePipeNeeds& needs) {
@@ -60,16 +74,16 @@ DecodePipe make_decode_pipe(const DecodePipeNeeds& needs) {
   pipe.stripes = division.stripes;
   pipe.stripe_shift = static_cast<std::uint32_t>(std::countr_zero(division.stripes));
   pipe.teams = division.teams;
-  pipe.pieces = divided_up(pipe.teams * needs.num_tiles * kTileBytes, kStageBytes);
-  pipe.piece_tiles = divided_up(needs.num_tiles, pipe.pieces);
-  pipe.pieces = divided_up(needs.num_tiles, pipe.piece_tiles);
   // 16 bytes more than whole tiles: eight rows then lie in different banks.
   pipe.row_stride = needs.num_tiles * static_cast<std::uint32_t>(Fragment16x64::kCols) * 2 + 16;
   pipe.row_slots = needs.row_slots;
   pipe.rows_stay = needs.rows_stay;
-  if (needs.rows_stay) return with_buffers(pipe, needs, 1);
-  const DecodePipe two = with_buffers(pipe, needs, 2);
-  return two.stages != 0 ? two : with_buffers(pipe, needs, 1);
+  DecodePipe found;
+  for (const std::uint32_t stage_bytes : kStageBytes) {
+    found = with_stages_of(pipe, needs, stage_bytes);
+    if (found.stages != 0 || needs.keeps_order) break;
+  }
+  return found;
 }
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -5,7 +5,8 @@
 // sums to the team's last warp, which adds them up in the order of the stripes and stores. One more warp, the last of
 // the block, asks for the stages. No warp waits for the whole block.
 //
-// The order of a sum depends on K alone: not on the tokens, the items of a block or the number of blocks.
+// The order of a sum depends on K and piece_tiles alone: not on the tokens, the items of a block or the number of
+// blocks.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +45,7 @@ struct DecodePipeNeeds {
   std::uint32_t columns = 1;    // tokens of an item, in eights
   std::uint32_t row_slots = 0;  // activation rows of a buffer
   bool rows_stay = false;
+  bool keeps_order = false;  // of sums, whatever else is needed
   std::uint32_t result_bytes = 0;
   std::uint32_t chunk_bytes = 0;
   std::uint32_t max_items = 0;  // of a block: more stages than these fill are of no use

@@ -28,6 +28,7 @@ struct Expert {
   std::uint32_t hidden, intermediate, num_experts, top_k;
   bool gated;
   bool rows_of_pairs;  // in FC1: the rows of a token's experts differ
+  bool keeps_order;    // of sums
 
   [[nodiscard]] std::uint32_t num_pairs(std::uint32_t tokens) const { return tokens * std::max(top_k, 1U); }
   [[nodiscard]] std::uint32_t num_rows(std::uint32_t tokens) const {
@@ -58,6 +59,7 @@ DecodePipe pipe_of_fc1(const Expert& e, const Machine& machine, std::uint32_t to
   DecodePipeNeeds needs;
   needs.num_tiles = tiles_of(e.hidden);
   needs.rows_stay = e.num_rows(tokens) <= kFewRows;
+  needs.keeps_order = e.keeps_order;
   needs.row_slots = std::min(e.num_rows(tokens), kChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.max_items = divided_up(e.max_chunks(tokens) * e.fc1_groups(), machine.num_sms);
@@ -69,6 +71,7 @@ DecodePipe pipe_of_fc2(const Expert& e, const Machine& machine, std::uint32_t to
   DecodePipeNeeds needs;
   needs.num_tiles = tiles_of(e.intermediate);
   needs.rows_stay = e.num_pairs(tokens) <= kChunk;
+  needs.keeps_order = e.keeps_order;
   needs.row_slots = std::min(e.num_pairs(tokens), kChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.max_items = divided_up(e.max_chunks(tokens) * e.fc2_groups(), machine.num_sms);
@@ -80,6 +83,7 @@ DecodePipe pipe_of_token_fc2(const Expert& e, const Machine& machine, std::uint3
   DecodePipeNeeds needs;
   needs.num_tiles = tiles_of(e.intermediate);
   needs.rows_stay = true;
+  needs.keeps_order = e.keeps_order;
   needs.row_slots = e.num_pairs(tokens);
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.result_bytes = TokenSink::result_bytes(e.num_pairs(tokens));
@@ -111,14 +115,15 @@ Pipes choose_pipes(const Expert& e, const Machine& machine, std::uint32_t tokens
 }
 
 bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit; }
-// Before FC1, to NVFP4 or because of the weight on it.
-bool has_rounded_rows(const MoeProblem& p) { return is_rounded(p) || p.router_weight_on_input; }
-
 Expert routed_expert(const MoeProblem& p) {
   const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
-  return {p.hidden, p.intermediate, p.num_experts, p.top_k, p.gated(), p.router_weight_on_input || scales_differ};
+  const bool weights_matter = is_rounded(p) && p.router_weight_on_input;  // else they are a factor of the sums
+  return {p.hidden,         p.intermediate, p.num_experts, p.top_k, p.gated(), scales_differ || weights_matter,
+          p.batch_invariant};
 }
-Expert shared_expert(const MoeProblem& p) { return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false}; }
+Expert shared_expert(const MoeProblem& p) {
+  return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false, p.batch_invariant};
+}
 Machine machine_of(const DeviceCaps& caps) {
   return {caps.num_sms, static_cast<std::uint32_t>(caps.shared_bytes_per_block),
           static_cast<std::uint32_t>(caps.shared_bytes_per_sm)};
@@ -142,8 +147,8 @@ struct Workspace {
 
   Workspace(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
     take(row_of_pair, std::size_t{tokens} * p.top_k);
-    place(p, routed_expert(p), has_rounded_rows(p), tokens, routed);
-    if (p.shared_intermediate != 0) place(p, shared_expert(p), is_rounded(p), tokens, shared);
+    place(p, routed_expert(p), tokens, routed);
+    if (p.shared_intermediate != 0) place(p, shared_expert(p), tokens, shared);
   }
 
  private:
@@ -152,13 +157,11 @@ struct Workspace {
     if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
     num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
   }
-  void place(const MoeProblem& p, const Expert& e, bool has_rows, std::uint32_t tokens, Buffers& buffers) {
+  void place(const MoeProblem& p, const Expert& e, std::uint32_t tokens, Buffers& buffers) {
     const std::size_t num_pairs = e.num_pairs(tokens);
-    if (has_rows) {
+    if (is_rounded(p)) {
       take(buffers.rows, std::size_t{e.num_rows(tokens)} * e.hidden);
       take(buffers.row_factors, e.num_rows(tokens));
-    }
-    if (is_rounded(p)) {
       take(buffers.h_f32, num_pairs * e.intermediate);
       take(buffers.h_factors, num_pairs);
     }
@@ -248,6 +251,8 @@ Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const Dev
     NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
     call.rows.values = buffers.rows;
     call.rows.factors = buffers.row_factors;
+  } else if (e.top_k != 0 && c.problem.router_weight_on_input) {
+    call.rows.pair_factors = c.args.router_weights;
   }
   return e.gated ? launch_fc1<true>(c, e, call, weights, buffers) : launch_fc1<false>(c, e, call, weights, buffers);
 }
@@ -333,6 +338,7 @@ bool fits(const Expert& e, const Machine& machine, std::uint32_t max_tokens) {
 std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (caps.sm != 90) return "only for compute capability 9.0";
   if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
+  if (problem.batch_invariant) return "a token's last bits depend on how many tokens there are";
   if (max_tokens > kMaxMoeDecodeTokens) {
     return std::to_string(max_tokens) + " tokens; at most " + std::to_string(kMaxMoeDecodeTokens) + " are possible";
   }

@@ -166,9 +166,9 @@ std::vector<MoeProblem> problems() {
   return all;
 }
 
-// BF16 rounds y by at most 2^-9 of it. Sums in float32 round a few inner values to their other neighbour: a few steps
-// of 2^-8, or of E2M1, among many.
-double tolerance(Activation activation) { return activation == Activation::k16Bit ? 0x1p-9 + 3e-4 : 0x1p-9 + 8e-3; }
+// BF16 rounds y by at most 2^-8 of it. Sums in float32 round a few inner values to their other neighbour: a few steps
+// of 2^-7, or of E2M1, among many.
+double tolerance(Activation activation) { return 0x1p-8 + (activation == Activation::k16Bit ? 3e-4 : 8e-3); }
 
 std::string describe(const MoeSpec& spec) {
   const MoeProblem& p = spec.problem;
@@ -264,18 +264,13 @@ TEST(MoeDecode, KeepsToTheEndsOfBf16) {
   }
 }
 
-TEST(MoeDecode, ATokensBitsDoNotDependOnOthers) {
-  const GpuQueue queue;
-  Random random(7);
-  MoeSpec spec{problem_of(ExpertFunction::kSilu, 2048, 768, 16, 8), 40};
-  spec.problem.batch_invariant = true;
-  const RandomMoe moe(spec, random);
-  const GpuMoe gpu(queue, moe);
-  const std::vector<Bf16Bits> together = gpu.run(0, 40);
-  for (const auto& [first, count] : {std::pair{0U, 1U}, {17U, 1U}, {30U, 4U}, {3U, 12U}}) {
-    const std::vector<Bf16Bits> alone = gpu.run(first, count);
-    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + first * 2048)) << first << " " << count;
-  }
+TEST(MoeDecode, RefusesWhatItDoesNotKeep) {
+  MoeProblem problem = problem_of(ExpertFunction::kSilu, 2048, 768, 16, 8);
+  const auto device = Device::open(0);
+  ASSERT_TRUE(device);
+  EXPECT_EQ(moe_nvfp4_bf16_mma().refusal(problem, device->caps(), 40), "");
+  problem.batch_invariant = true;
+  EXPECT_NE(moe_nvfp4_bf16_mma().refusal(problem, device->caps(), 40), "");
 }
 
 }  // namespace

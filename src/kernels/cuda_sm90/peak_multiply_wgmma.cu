@@ -18,12 +18,23 @@ constexpr std::uint32_t kSweeps = 4;  // over the slices, in a round
 constexpr std::uint32_t kBytesB = kCols * kSlices * kDepth * 2;
 constexpr float kNever = 1.2345e30F;
 
-// BF16 pairs of magnitudes from 1/2 to 2.
-__device__ std::uint32_t random_pair(std::uint32_t place) {
+__device__ std::uint32_t hash(std::uint32_t place) {
   std::uint32_t z = place * 0x9E3779B9U;
   z = (z ^ z >> 16U) * 0x85EBCA6BU;
   z = (z ^ z >> 13U) * 0xC2B2AE35U;
-  return ((z ^ z >> 16U) & 0x80FF80FFU) | 0x3F003F00U;
+  return z ^ z >> 16U;
+}
+
+// BF16 bits of a number that is nearly normally distributed: the sum of four uniform ones.
+__device__ std::uint32_t random_bf16(std::uint32_t place) {
+  const std::uint32_t bits = hash(place);
+  std::int32_t sum = -2 * 255;
+  for (std::uint32_t i = 0; i < 4; ++i) sum += static_cast<std::int32_t>(bits >> i * 8 & 0xFFU);
+  const float value = static_cast<float>(sum) + static_cast<float>(hash(~place)) * 0x1p-32F;
+  return __float_as_uint(value * 0x1p-7F) >> 16U;
+}
+__device__ std::uint32_t random_pair(std::uint32_t place) {
+  return random_bf16(2 * place) | random_bf16(2 * place + 1) << 16U;
 }
 
 // wgmma's description of B: rows of 128 bytes in the 128-byte swizzle, eight rows 1024 bytes apart.
