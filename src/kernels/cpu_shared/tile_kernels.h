@@ -16,7 +16,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "kernels/contract/linear.h"
 #include "layouts/tile_16x64.h"
@@ -54,7 +53,8 @@ struct LowBlock {
 };
 // Those of a call, each token's in ascending order; or, when they are many, simply all.
 struct LowBlocks {
-  std::span<const LowBlock> some;
+  const LowBlock* some = nullptr;
+  std::uint32_t num_some = 0;
   bool all = false;
 };
 

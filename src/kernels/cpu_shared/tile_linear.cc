@@ -149,9 +149,9 @@ class TileLinear {
   [[nodiscard]] LowBlocks low_blocks_of(const Operand& operand, std::uint64_t group_idx, std::uint64_t stream) const {
     if (operand.low_blocks == nullptr) return {};
     const std::uint64_t idx = group_idx * num_streams() + stream;
-    const std::size_t count = operand.num_low_blocks[idx];
-    if (count == kAllLowBlocks) return {{}, true};
-    return {{operand.low_blocks + idx * kMaxLowBlocks, count}, false};
+    const std::uint32_t count = operand.num_low_blocks[idx];
+    if (count == kAllLowBlocks) return {nullptr, 0, true};
+    return {operand.low_blocks + idx * kMaxLowBlocks, count, false};
   }
   void list_low_blocks(const Operand& operand, const Segment& segment, std::uint32_t group) const;
   void pack_group(const Operand& operand, std::uint64_t group_idx, const Scratch& scratch) const;

@@ -381,10 +381,10 @@ struct TileFunctions {
         if (low_blocks.all) panel_low_tile<R, T>(vectors, x + i * T, low + v * kLanes);
       }
     }
-    for (const LowBlock& at : low_blocks.some) {
-      const int tile = at.block_idx / 4;
-      panel_low_block(panel + tile * kPanelTileBytes, x[tile * T + at.token_idx], at.block_idx % 4,
-                      low + at.token_idx * kPanelRows);
+    for (const LowBlock* at = low_blocks.some; at != low_blocks.some + low_blocks.num_some; ++at) {
+      const int tile = at->block_idx / 4;
+      panel_low_block(panel + tile * kPanelTileBytes, x[tile * T + at->token_idx], at->block_idx % 4,
+                      low + at->token_idx * kPanelRows);
     }
   }
 
