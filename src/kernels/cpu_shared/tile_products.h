@@ -39,6 +39,7 @@ struct TileFunctions {
   static constexpr std::uint64_t kFarPrefetch = 20480;
   static constexpr std::uint64_t kNearPrefetch = 3456;
   static constexpr float kMinusDotBase = -kDotBaseValue;
+  static constexpr float kHigh = kHighUnit;  // in memory of its own
   static constexpr std::size_t kPanelTileBytes = std::size_t{kPanelVectors} * kPanelVectorTileBytes;
 
   // Weights of one block: bytes of columns in kPackedOrder, and their scales.
@@ -173,7 +174,7 @@ struct TileFunctions {
       }
       NVFP4_UNROLL
       for (int t = 0; t < T; ++t) {
-        Isa::store(acc + t * 16 + half * kLanes, Isa::fma(sum[t], Isa::splat(&kHighUnit), low[t]));
+        Isa::store(acc + t * 16 + half * kLanes, Isa::fma(sum[t], Isa::splat(&kHigh), low[t]));
       }
     }
   }
