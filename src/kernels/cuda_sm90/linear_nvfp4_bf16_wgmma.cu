@@ -1,0 +1,139 @@
+// y = W A(x) for many tokens: persistent blocks, each with a tile of 128 or 256 rows and up to 256 tokens at a time;
+// few tiles share K between the blocks of a cluster. Activations that are not x itself are rounded by a kernel before,
+// to numbers that are exact in BF16. Sums run over K in ascending order, in as many parts as blocks share it. Bound:
+// the tensor cores; of less than about 100 tokens, decoding.
+#include <string>
+
+#include "kernels/cuda_shared/quantize_activations.h"
+#include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma.h"
+#include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_choice.h"
+#include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_output.cuh"
+#include "kernels/cuda_sm90/wgmma_launch.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+namespace {
+
+constexpr const char* kName = "linear_nvfp4_bf16_wgmma";
+
+bool is_rounded(const DeviceLinearProblem& problem) {
+  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
+}
+
+// Rounded rows in the workspace: BF16 [T, K], then float32 [T].
+std::size_t value_bytes(const DeviceLinearProblem& problem, std::uint32_t num_tokens) {
+  const std::size_t bytes = std::size_t{num_tokens} * problem.in_features * sizeof(Bf16Bits);
+  return (bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
+}
+
+std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+  if (caps.sm != 90) return "only for compute capability 9.0";
+  if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
+  if (std::string reason = device_linear_limits_refusal(problem); !reason.empty()) return reason;
+  if (is_rounded(problem) && problem.in_features > kMaxQuantizedFeatures) {
+    return std::to_string(problem.in_features) + " input features; activations of at most " +
+           std::to_string(kMaxQuantizedFeatures) + " can be rounded";
+  }
+  if (caps.shared_bytes_per_block < WgmmaShape<256>::kSharedBytes + sizeof(TileMap)) {
+    return "a block needs more shared memory than there is";
+  }
+  return {};
+}
+
+// Clusters of so many blocks that the device runs at once.
+std::uint32_t max_clusters(std::uint32_t num_splits) {
+  cudaLaunchAttribute attribute;
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {num_splits, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = num_splits;
+  config.blockDim = WgmmaShape<128>::kThreads;
+  config.dynamicSmemBytes = WgmmaShape<128>::kSharedBytes;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int count = 0;
+  if (cudaOccupancyMaxActiveClusters(&count, wgmma_kernel<LinearOutput, 128, true>, &config) != cudaSuccess) return 0;
+  return static_cast<std::uint32_t>(count);
+}
+
+Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  DeviceLinearPlan plan{problem, {}};
+  plan.sizes.max_tokens = max_tokens;
+  plan.sizes.num_sms = caps.num_sms;
+  if (is_rounded(problem)) plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 256>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64, true>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128, true>(kName)));
+  if (!problem.batch_invariant) {  // how often K is shared depends on the number of tokens
+    plan.sizes.choice[0] = max_clusters(2);
+    plan.sizes.choice[1] = max_clusters(4);
+  }
+  return plan;
+}
+
+// The rows that are multiplied, and a factor for each.
+struct Rows {
+  const Bf16Bits* values = nullptr;
+  const float* factors = nullptr;
+};
+
+Result<Rows> round_activations(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight,
+                               const DeviceLinearArgs& args, const DeviceWorkspace& workspace, DeviceStream stream) {
+  if (!is_rounded(plan.problem)) return Rows{args.x, nullptr};
+  QuantizeActivations q;
+  q.activation = plan.problem.activation;
+  q.rule = plan.problem.input_rule;
+  q.num_rows = args.num_tokens;
+  q.in_features = plan.problem.in_features;
+  q.x = args.x;
+  q.pre_quant_scale = plan.problem.has_pre_quant_scale ? weight.pre_quant_scale : nullptr;
+  q.input_scale = weight.input_scale;
+  q.values = reinterpret_cast<Bf16Bits*>(workspace.data);
+  q.row_scale = reinterpret_cast<float*>(workspace.data + value_bytes(plan.problem, plan.sizes.max_tokens));
+  NVFP4_RETURN_IF_ERROR(quantize_activations(q, stream));
+  return Rows{q.values, q.row_scale};
+}
+
+Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,
+           const DeviceWorkspace& workspace, DeviceStream stream) {
+  NVFP4_RETURN_IF_ERROR(check_device_linear_call(plan, weight, args, workspace));
+  if (args.num_tokens == 0) return {};
+  const DeviceLinearProblem& problem = plan.problem;
+  const LinearTiling tiling = choose_linear_tiling(problem.out_features, problem.in_features, args.num_tokens,
+                                                   plan.sizes.num_sms, {plan.sizes.choice[0], plan.sizes.choice[1]});
+  const auto rows = round_activations(plan, weight, args, workspace, stream);
+  NVFP4_RETURN_IF_ERROR(rows);
+  LinearOutput output;
+  output.source.box_rows = tiling.max_columns;
+  NVFP4_RETURN_IF_ERROR(
+      matrix_map(rows->values, args.num_tokens, problem.in_features, tiling.max_columns, output.source.map));
+  output.shards = weight.shards;
+  output.bias = problem.has_bias ? weight.bias : nullptr;
+  output.row_factors = rows->factors;
+  output.out_features = problem.out_features;
+  output.to_f32 = problem.output == DeviceOutput::kF32;
+  output.y = args.y;
+  WgmmaRun call;
+  call.weights = static_cast<const std::uint8_t*>(weight.elements);
+  call.row_groups = (problem.out_features + 15) / 16;
+  call.in_features = problem.in_features;
+  call.num_rows = args.num_tokens;
+  call.max_columns = tiling.max_columns;
+  call.band = tiling.band;
+  call.num_splits = tiling.num_splits;
+  call.num_sms = plan.sizes.num_sms;
+  if (tiling.kind == 256) return launch_wgmma<256>(kName, call, output, stream);
+  if (tiling.kind == 128 && tiling.num_splits > 1) return launch_wgmma<128, true>(kName, call, output, stream);
+  if (tiling.kind == 128) return launch_wgmma<128>(kName, call, output, stream);
+  if (tiling.num_splits > 1) return launch_wgmma<64, true>(kName, call, output, stream);
+  return launch_wgmma<64>(kName, call, output, stream);
+}
+
+constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};
+
+}  // namespace
+
+const DeviceLinearKernel& linear_nvfp4_bf16_wgmma() { return kKernel; }
+
+}  // namespace nvfp4::kernels::cuda_sm90

@@ -1,0 +1,196 @@
+// The threads that fill the ring of wgmma_ring.cuh: weights by bulk copies, activations row by row (a row is a token of
+// a BF16 matrix [tokens, K], chosen by an index) or by bulk copies from an image that has the order of shared memory.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda_shared/dependent_launch.cuh"
+#include "kernels/cuda_sm90/wgmma_ring.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+// The weights of one stage, by one thread; `more_bytes` are announced besides.
+template <std::uint32_t kMaxColumns>
+__device__ __forceinline__ void copy_weights(const WgmmaProblem& problem, const WgmmaTile& tile, std::uint32_t k_tile,
+                                             const RingCursor<kMaxColumns>& ring, std::uint32_t more_bytes) {
+  using Shape = WgmmaShape<kMaxColumns>;
+  arrive_expecting(ring.full(), Shape::kWeightsBytes + more_bytes);
+  copy_box(ring.weights(), &problem.weights, k_tile * (kWeightTileBytes / 8), tile.first_group, tile.expert,
+           ring.full());
+}
+
+// Rows of a BF16 matrix for sorted rows: the token of a pair, or the sorted row itself.
+struct RowSource {
+  static constexpr bool kByRow = true;
+
+  const std::uint16_t* x = nullptr;           // [tokens, pairs or sorted rows, K]
+  const std::int32_t* pair_of_row = nullptr;  // [sorted rows]: row pair / pairs_per_row of x; null: x has sorted rows
+  std::uint32_t pairs_per_row = 1;
+  [[nodiscard]] __device__ std::uint32_t row(std::uint32_t sorted_row) const {
+    return pair_of_row == nullptr ? sorted_row : static_cast<std::uint32_t>(pair_of_row[sorted_row]) / pairs_per_row;
+  }
+};
+
+// One piece of each of this thread's rows, kRowsAtOnce columns apart, as far as there are columns.
+template <std::uint32_t kRowsAtOnce, std::size_t kSteps>
+__device__ __forceinline__ void copy_pieces(const std::uint16_t* const (&rows)[kSteps], std::uint32_t to,
+                                            std::uint32_t num_bytes, std::uint32_t offset, std::uint32_t num_columns) {
+#pragma unroll
+  for (std::uint32_t step = 0; step < kSteps; ++step) {
+    asm volatile(
+        "{\n.reg .pred exists;\nsetp.gt.u32 exists, %3, %4;\n"
+        "@exists cp.async.cg.shared.global [%0], [%1], 16, %2;\n}" ::"r"(to + step * kRowsAtOnce * kColumnBytes),
+        "l"(rows[step] + offset), "r"(num_bytes), "r"(num_columns), "r"(step * kRowsAtOnce)
+        : "memory");
+  }
+}
+
+// Activations [rows][K] whose row for a sorted row is found by source.row(sorted_row). By all copying threads.
+template <std::uint32_t kMaxColumns>
+__device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMap& map, const RowSource& source,
+                                             RingCursor<kMaxColumns> ring) {
+  using Shape = WgmmaShape<kMaxColumns>;
+  constexpr std::uint32_t kRowsAtOnce = kCopyThreads / 8;
+  constexpr std::uint32_t kSteps = kMaxColumns / kRowsAtOnce;
+  const std::uint32_t thread = threadIdx.x;
+  const std::uint32_t piece = thread % 8;
+  const std::uint32_t first = thread / 8;  // row of the first step
+  const std::uint32_t to = first * kColumnBytes + (piece ^ first % 8) * 16;
+  std::uint32_t slot = 0;
+  for (TileRange range(problem, map, Shape::kStageTiles); !range.done(); range.advance()) {
+    const WgmmaTile tile = map.find(problem, range.tile_idx);
+    const std::uint16_t* rows[kSteps];
+#pragma unroll
+    for (std::uint32_t step = 0; step < kSteps; ++step) {
+      const std::uint32_t column = min(step * kRowsAtOnce + first, tile.num_valid - 1);
+      rows[step] = source.x + piece * 8;
+      if (step * kRowsAtOnce < tile.num_columns) {
+        rows[step] += std::uint64_t{source.row(tile.first_row + column)} * problem.in_features;
+      }
+    }
+    for (std::uint32_t k_tile = 0; k_tile < problem.k_tiles; k_tile += Shape::kStageTiles) {
+      ring.wait_empty();
+      if (thread == 0) {
+        if (k_tile == 0) map.tiles[slot++ % kTileSlots] = tile;
+        copy_weights(problem, tile, k_tile, ring, 0);
+      }
+      const std::uint32_t column_of_k = k_tile * 64 + piece * 8;
+      const std::uint32_t address = ring.columns() + to;
+      copy_pieces<kRowsAtOnce>(rows, address, column_of_k < problem.in_features ? 16 : 0, 0, tile.num_columns);
+      if (Shape::kStageTiles > 1 && k_tile + 1 < problem.k_tiles) {
+        copy_pieces<kRowsAtOnce>(rows, address + Shape::kColumnsBytes, column_of_k + 64 < problem.in_features ? 16 : 0,
+                                 64, tile.num_columns);
+      }
+#pragma unroll
+      for (std::uint32_t step = 0; step < kSteps; ++step) rows[step] += Shape::kStageTiles * 64;
+      arrive_when_copied(ring.full());
+      ring.advance();
+    }
+  }
+}
+
+// Goes through the stages of all tiles of a block.
+template <std::uint32_t kMaxColumns>
+struct StageWalk {
+  static constexpr std::uint32_t kStageTiles = WgmmaShape<kMaxColumns>::kStageTiles;
+
+  const WgmmaProblem& problem;
+  TileMap& map;
+  TileRange range;
+  std::uint32_t k_tile;
+  std::uint32_t slot = 0;
+  WgmmaTile tile = {};
+
+  __device__ StageWalk(const WgmmaProblem& what, TileMap& tiles)
+      : problem(what), map(tiles), range(what, tiles, kStageTiles), k_tile(range.k.begin) {
+    if (!done()) tile = map.find(problem, range.tile_idx);
+  }
+  [[nodiscard]] __device__ bool done() const { return range.done(); }
+  __device__ void advance() {
+    k_tile += kStageTiles;
+    if (k_tile < range.k.end) return;
+    k_tile = range.k.begin;
+    range.advance();
+    if (!done()) tile = map.find(problem, range.tile_idx);
+  }
+  __device__ void publish() {
+    if (k_tile == range.k.begin) map.tiles[slot++ % kTileSlots] = tile;
+  }
+  [[nodiscard]] __device__ std::uint32_t num_k_tiles() const { return min(kStageTiles, range.k.end - k_tile); }
+};
+
+// Activations as an image [k_tiles][num_rows][128 bytes] in the order of shared memory.
+struct ColumnImage {
+  static constexpr bool kByRow = false;
+
+  const std::uint8_t* data = nullptr;
+  std::uint64_t num_rows = 0;  // num_image_rows() or more
+
+  template <std::uint32_t kMaxColumns>
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t num_bytes(const StageWalk<kMaxColumns>& walk) const {
+    return walk.num_k_tiles() * walk.tile.num_columns * kColumnBytes;
+  }
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void copy(const StageWalk<kMaxColumns>& walk, const RingCursor<kMaxColumns>& ring) const {
+    const std::uint8_t* from = data + (walk.k_tile * num_rows + walk.tile.image_row) * kColumnBytes;
+    const std::uint32_t num_bytes = walk.tile.num_columns * kColumnBytes;
+    copy_bulk(ring.columns(), from, num_bytes, ring.full());
+    if (walk.num_k_tiles() > 1) {
+      copy_bulk(ring.columns() + WgmmaShape<kMaxColumns>::kColumnsBytes, from + num_rows * kColumnBytes, num_bytes,
+                ring.full());
+    }
+  }
+};
+
+// Activations as a BF16 matrix [rows][K] whose rows are those of the sorted rows; what is missing reads as zeros.
+struct ColumnMatrix {
+  static constexpr bool kByRow = false;
+
+  CUtensorMap map;             // boxes [box_rows][64], swizzled
+  std::uint32_t box_rows = 0;  // those of a tile
+
+  template <std::uint32_t kMaxColumns>
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t num_bytes(const StageWalk<kMaxColumns>& walk) const {
+    return walk.num_k_tiles() * box_rows * kColumnBytes;
+  }
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void copy(const StageWalk<kMaxColumns>& walk, const RingCursor<kMaxColumns>& ring) const {
+    copy_box(ring.columns(), &map, walk.k_tile * 64, walk.tile.first_row, ring.full());
+    if (walk.num_k_tiles() > 1) {
+      copy_box(ring.columns() + WgmmaShape<kMaxColumns>::kColumnsBytes, &map, (walk.k_tile + 1) * 64,
+               walk.tile.first_row, ring.full());
+    }
+  }
+};
+
+// By one thread. The weights of the first stages are under way before earlier kernels have ended.
+template <std::uint32_t kMaxColumns, class Columns>
+__device__ __forceinline__ void produce_columns(const WgmmaProblem& problem, TileMap& map, const Columns& columns,
+                                                RingCursor<kMaxColumns> ring) {
+  RingCursor<kMaxColumns> ahead = ring;
+  StageWalk<kMaxColumns> walk(problem, map);
+  StageWalk<kMaxColumns> early = walk;
+  std::uint32_t num_early = 0;
+  for (; num_early < WgmmaShape<kMaxColumns>::kStages && !early.done(); ++num_early) {
+    early.publish();
+    copy_weights(problem, early.tile, early.k_tile, ahead, columns.num_bytes(early));
+    ahead.advance();
+    early.advance();
+  }
+  walk.slot = early.slot;
+  wait_for_earlier_kernels();
+  for (; num_early > 0; --num_early) {
+    columns.copy(walk, ring);
+    ring.advance();
+    walk.advance();
+  }
+  for (; !walk.done(); walk.advance()) {
+    ring.wait_empty();
+    walk.publish();
+    copy_weights(problem, walk.tile, walk.k_tile, ring, columns.num_bytes(walk));
+    columns.copy(walk, ring);
+    ring.advance();
+  }
+}
+
+}  // namespace nvfp4::kernels::cuda_sm90

@@ -1,0 +1,181 @@
+// The product of a warpgroup's 64 rows with the tokens of a tile: weights are decoded from the ring to the registers
+// that wgmma takes as its left operand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda_shared/fragment_codes.cuh"
+#include "kernels/cuda_sm90/wgmma.cuh"
+#include "kernels/cuda_sm90/wgmma_ring.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+// A number that all lanes have, told to the compiler: it then keeps it in a register of the warp.
+__device__ __forceinline__ std::uint32_t of_warp(std::uint32_t value) { return __shfl_sync(0xFFFFFFFFU, value, 0); }
+
+__device__ __forceinline__ uint4 load_shared_16(std::uint32_t address) {
+  uint4 value;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "r"(address));
+  return value;
+}
+
+__device__ __forceinline__ uint2 load_shared_8(std::uint32_t address) {
+  uint2 value;
+  asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(value.x), "=r"(value.y) : "r"(address));
+  return value;
+}
+
+// kSteps products, of 16 numbers of K each, for more than kLow and at most kHigh columns. The number of columns is
+// chosen here, in the innermost loop: the compiler keeps products in flight only if all have the same registers.
+template <std::uint32_t kLow, std::uint32_t kHigh, std::size_t kSums, std::uint32_t kSteps>
+__device__ __forceinline__ void start_products(float (&sums)[kSums], const std::uint32_t (&fragments)[kSteps][4],
+                                               std::uint32_t columns, std::uint32_t num_columns) {
+  if constexpr (kHigh - kLow > 8) {
+    // The largest four first: they are the common ones where many columns are common.
+    constexpr std::uint32_t kMiddle = kHigh - kLow > 32 ? kHigh - 32 : (kLow + kHigh) / 16 * 8;
+    if (num_columns > kMiddle) {
+      start_products<kMiddle, kHigh>(sums, fragments, columns, num_columns);
+    } else {
+      start_products<kLow, kMiddle>(sums, fragments, columns, num_columns);
+    }
+  } else {
+    begin_products();
+#pragma unroll
+    for (std::uint32_t step = 0; step < kSteps; ++step) {
+      start_product<kHigh>(sums, fragments[step], columns + step * kNextRows);
+    }
+    commit_products();
+  }
+}
+
+// A warpgroup's products, 64 numbers of K at a time. What a step needs is read from the ring in the step before, while
+// that one's products are still to start.
+template <bool kThreadCopies, std::uint32_t kMaxColumns>
+class RowProducts {
+ public:
+  using Shape = WgmmaShape<kMaxColumns>;
+
+  // Reads what the first step needs.
+  __device__ __forceinline__ RowProducts(RingCursor<kMaxColumns>& ring, std::uint32_t num_columns,
+                                         std::uint32_t sixteen)
+      : ring_(ring), num_columns_(num_columns), sixteen_(sixteen) {
+    const std::uint32_t lane = threadIdx.x % 32;
+    const std::uint32_t own = (threadIdx.x - kCopyThreads) / 32 * Shape::kGroupBytes;
+    own_scales_ = own + lane / 4 * 8;
+    own_codes_ = own + static_cast<std::uint32_t>(Fragment16x64::kCodesOffset) + lane * 16;
+    asm volatile("" : "+r"(own_scales_), "+r"(own_codes_));  // computed once
+    ring.wait_full();
+    if constexpr (kThreadCopies) publish_to_async_proxy();
+    read(ring, 0);
+  }
+
+  // kHalf: which tile of its stage the step is. Moves the ring on after the last of a stage, and after the last step.
+  template <std::uint32_t kHalf>
+  __device__ __forceinline__ void step(float (&sums)[kMaxColumns / 2], std::uint32_t (&fragments)[4][4], bool is_last) {
+    constexpr bool kEndsStage = kHalf + 1 == Shape::kStageTiles;
+    RingCursor<kMaxColumns> following = ring_;
+    if constexpr (kEndsStage) following.advance();
+    const bool is_full = !kEndsStage || following.is_full();
+    const std::uint32_t columns = of_warp(shared_columns(ring_.columns() + kHalf * Shape::kColumnsBytes));
+    decode(fragments);
+    if (!is_last) {
+      if (!is_full) following.wait_full();
+      read(following, kEndsStage ? 0 : kHalf + 1);
+    }
+    start_products<0, kMaxColumns>(sums, fragments, columns, num_columns_);
+    if constexpr (kThreadCopies && kEndsStage) {
+      if (!is_last) publish_to_async_proxy();
+    }
+    if constexpr (!kEndsStage) {
+      if (is_last) following.advance();
+    }
+    ring_ = following;
+  }
+
+ private:
+  __device__ __forceinline__ void read(const RingCursor<kMaxColumns>& from, std::uint32_t half) {
+    const std::uint32_t weights = from.weights() + half * kWeightTileBytes;
+    codes_ = load_shared_16(weights + own_codes_);
+    scales_ = load_shared_8(weights + own_scales_);
+  }
+  __device__ __forceinline__ void decode(std::uint32_t (&fragments)[4][4]) const {
+    std::uint32_t scales_g[2];
+    std::uint32_t scales_g8[2];
+    decode_row_scales(scales_.x, sixteen_, scales_g);
+    decode_row_scales(scales_.y, sixteen_, scales_g8);
+    decode_block<0>(codes_.x, scales_g, scales_g8, fragments[0]);
+    decode_block<1>(codes_.y, scales_g, scales_g8, fragments[1]);
+    decode_block<2>(codes_.z, scales_g, scales_g8, fragments[2]);
+    decode_block<3>(codes_.w, scales_g, scales_g8, fragments[3]);
+  }
+
+  RingCursor<kMaxColumns>& ring_;
+  std::uint32_t num_columns_;
+  std::uint32_t own_codes_;
+  std::uint32_t own_scales_;
+  std::uint32_t sixteen_;
+  uint4 codes_;
+  uint2 scales_;
+};
+
+// A stage is not read any more.
+__device__ __forceinline__ void release(std::uint32_t empty) {
+  if (threadIdx.x % 32 == 0) arrive(empty);
+}
+
+// sums[64 rows of the warpgroup][num_columns] += its rows of the tile times the activations, over `k_tiles` tiles
+// of 64. One buffer of decoded weights: a warpgroup decodes while others multiply. Two: while its own products run,
+// too.
+template <bool kThreadCopies, std::uint32_t kMaxColumns>
+__device__ __forceinline__ void multiply_tile(float (&sums)[kMaxColumns / 2], RingCursor<kMaxColumns>& ring,
+                                              std::uint32_t k_tiles, std::uint32_t num_columns, std::uint32_t sixteen) {
+  using Shape = WgmmaShape<kMaxColumns>;
+  RowProducts<kThreadCopies, kMaxColumns> rows(ring, num_columns, sixteen);
+  std::uint32_t first[4][4];
+  std::uint32_t done;  // the stage that products still read
+  if constexpr (Shape::kBuffers == 1) {
+    for (std::uint32_t left = k_tiles;; --left) {
+      done = ring.empty();
+      rows.template step<0>(sums, first, left == 1);
+      if (left == 1) break;
+      wait_products<0>();
+      release(done);
+    }
+  } else {
+    constexpr std::uint32_t kOther = Shape::kStageTiles - 1;
+    std::uint32_t second[4][4];
+    done = ring.empty();
+    for (std::uint32_t left = k_tiles;; left -= 2) {
+      std::uint32_t stage = ring.empty();
+      rows.template step<0>(sums, first, left == 1);
+      wait_products<1>();
+      if (left < k_tiles) release(done);
+      done = stage;
+      if (left == 1) break;
+      stage = ring.empty();
+      rows.template step<kOther>(sums, second, left == 2);
+      wait_products<1>();
+      if constexpr (kOther == 0) release(done);
+      done = stage;
+      if (left == 2) break;
+    }
+  }
+  wait_products<0>();
+  release(done);
+}
+
+// A warpgroup without rows in the tile lets its stages go.
+template <std::uint32_t kMaxColumns>
+__device__ __forceinline__ void skip_tile(RingCursor<kMaxColumns>& ring, std::uint32_t k_tiles) {
+  for (std::uint32_t k_tile = 0; k_tile < k_tiles; k_tile += WgmmaShape<kMaxColumns>::kStageTiles) {
+    ring.wait_full();
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) arrive(ring.empty());
+    ring.advance();
+  }
+}
+
+}  // namespace nvfp4::kernels::cuda_sm90

@@ -1,0 +1,93 @@
+// The ring of stages in shared memory between the warps that copy and the warps that multiply.
+//
+//   stage   one or two tiles of 64 numbers of K: activations [tiles][kMaxColumns][64] BF16, swizzled as wgmma.cuh says,
+//           and weights [row groups][tiles][576]; in memory, the activations of all stages come first
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda_shared/async_copy.cuh"
+#include "kernels/cuda_sm90/wgmma_tiles.cuh"
+#include "layouts/fragment_16x64.h"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+inline constexpr std::uint32_t kWeightTileBytes = static_cast<std::uint32_t>(Fragment16x64::kBytes);
+inline constexpr std::uint32_t kColumnBytes = 128;  // of one token in a tile of 64
+inline constexpr std::uint32_t kCopyThreads = 128;  // the first warpgroup: where warps compete, the first ones win
+
+// For up to kMaxColumns tokens in a tile. Few tokens: memory sets the pace, and decoding takes most instructions. Many:
+// products do, and the sums take most registers.
+template <std::uint32_t kMaxColumns>
+struct WgmmaShape {
+  static constexpr bool kFew = kMaxColumns <= 64;
+  static constexpr bool kMost = kMaxColumns > 128;
+  static constexpr std::uint32_t kConsumerWarps = kMost ? 8 : 16;
+  static constexpr std::uint32_t kThreads = kCopyThreads + 32 * kConsumerWarps;
+  static constexpr std::uint32_t kConsumerRegisters =
+      kMost ? 216 : 112;  // with the next, all that the block starts with
+  static constexpr std::uint32_t kCopyRegisters = kMost ? 72 : 32;
+  static constexpr std::uint32_t kTileGroups = kConsumerWarps;
+  static constexpr std::uint32_t kStageTiles = kFew ? 2 : 1;
+  static constexpr std::uint32_t kBuffers = kFew || kMost ? 2 : 1;  // of decoded weights
+
+  static constexpr std::uint32_t kColumnsBytes = kMaxColumns * kColumnBytes;  // of one tile of 64
+  static constexpr std::uint32_t kGroupBytes = kStageTiles * kWeightTileBytes;
+  static constexpr std::uint32_t kWeightsBytes = kTileGroups * kGroupBytes;  // of a stage
+  static constexpr std::uint32_t kStages = 219 * 1024 / (kStageTiles * kColumnsBytes + kWeightsBytes);
+  static constexpr std::uint32_t kWeightsOffset = kStages * kStageTiles * kColumnsBytes;
+  static constexpr std::uint32_t kBarriersOffset =
+      kWeightsOffset + kStages * kWeightsBytes;                                         // full, empty: 8 bytes each
+  static constexpr std::uint32_t kSharedBytes = kBarriersOffset + 16 * kStages + 1024;  // 1024: to align it
+  static_assert(kStages < kTileSlots);  // copies are at most kStages tiles ahead of a tile that is being stored
+};
+
+// A place in the ring; moves on stage by stage over all tiles.
+template <std::uint32_t kMaxColumns>
+struct RingCursor {
+  using Shape = WgmmaShape<kMaxColumns>;
+  std::uint32_t base = 0;  // address of stage 0
+  std::uint32_t stage = 0;
+  std::uint32_t parity = 0;
+
+  [[nodiscard]] __device__ std::uint32_t columns() const {
+    return base + stage * Shape::kStageTiles * Shape::kColumnsBytes;
+  }
+  [[nodiscard]] __device__ std::uint32_t weights() const {
+    return base + Shape::kWeightsOffset + stage * Shape::kWeightsBytes;
+  }
+  [[nodiscard]] __device__ std::uint32_t full() const { return base + Shape::kBarriersOffset + 8 * stage; }
+  [[nodiscard]] __device__ std::uint32_t empty() const { return full() + 8 * Shape::kStages; }
+  [[nodiscard]] __device__ bool is_full() const { return test_barrier(full(), parity); }
+  __device__ void wait_full() const { wait_barrier(full(), parity); }
+  __device__ void wait_empty() const { wait_barrier(empty(), parity ^ 1); }  // the first time round it is
+  __device__ void advance() {
+    if (++stage == Shape::kStages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+// By one thread, before the block synchronises. `num_copies`: arrivals that fill a stage.
+template <std::uint32_t kMaxColumns>
+__device__ __forceinline__ void init_ring(std::uint32_t base, std::uint32_t num_copies) {
+  using Shape = WgmmaShape<kMaxColumns>;
+  for (std::uint32_t stage = 0; stage < Shape::kStages; ++stage) {
+    init_barrier(base + Shape::kBarriersOffset + 8 * stage, num_copies);
+    init_barrier(base + Shape::kBarriersOffset + 8 * (Shape::kStages + stage), Shape::kConsumerWarps);
+  }
+  publish_barriers();
+}
+
+// Registers of each thread of this warpgroup from here on.
+template <std::uint32_t kRegisters>
+__device__ __forceinline__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <std::uint32_t kRegisters>
+__device__ __forceinline__ void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+}  // namespace nvfp4::kernels::cuda_sm90
