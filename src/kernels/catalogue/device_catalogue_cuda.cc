@@ -7,7 +7,9 @@
 #include "kernels/cuda_shared/random_fill.h"
 #include "kernels/cuda_shared/route_experts.h"
 #include "kernels/cuda_sm90/linear_decode.h"
+#include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma.h"
 #include "kernels/cuda_sm90/moe_decode.h"
+#include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
 #include "kernels/cuda_sm90/peak_loops.h"
 
 namespace nvfp4::kernels {
@@ -15,6 +17,7 @@ namespace nvfp4::kernels {
 std::span<const DeviceMoeKernel> device_moe_kernels() {
   static const std::vector<DeviceMoeKernel> kernels = {
       cuda_sm90::moe_nvfp4_bf16_mma(),  // few tokens
+      cuda_sm90::moe_nvfp4_bf16_wgmma(),
   };
   return kernels;
 }
@@ -22,6 +25,7 @@ std::span<const DeviceMoeKernel> device_moe_kernels() {
 std::span<const DeviceLinearKernel> device_linear_kernels() {
   static const std::vector<DeviceLinearKernel> kernels = {
       cuda_sm90::linear_nvfp4_bf16_mma(),  // few tokens
+      cuda_sm90::linear_nvfp4_bf16_wgmma(),
   };
   return kernels;
 }

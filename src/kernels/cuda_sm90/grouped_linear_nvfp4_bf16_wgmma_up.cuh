@@ -27,7 +27,8 @@ struct ExpertUp {
   std::uint32_t intermediate = 0;  // I
   std::uint8_t* image = nullptr;   // [ceil(I / 64)][image_rows][128 bytes], or
   std::uint64_t image_rows = 0;
-  float* h = nullptr;  // [T * k, I], by pair; without pairs by row
+  float* h = nullptr;                       // [T * k, I], by pair; without pairs by sorted row
+  const std::int32_t* pair_of_h = nullptr;  // [sorted rows] or null
 
   // kernels/contract/device_moe.h has the equations. A NaN stays one.
   [[nodiscard]] __device__ __forceinline__ float apply(float gate, float up) const {
@@ -129,7 +130,7 @@ struct ExpertUp {
     }
   }
   [[nodiscard]] __device__ __forceinline__ std::uint64_t row_of_h(std::uint32_t sorted_row) const {
-    return source.pair_of_row == nullptr ? sorted_row : static_cast<std::uint32_t>(source.pair_of_row[sorted_row]);
+    return pair_of_h == nullptr ? sorted_row : static_cast<std::uint32_t>(pair_of_h[sorted_row]);
   }
 };
 

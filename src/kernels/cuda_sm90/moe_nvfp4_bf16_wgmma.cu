@@ -1,0 +1,350 @@
+// A mixture-of-experts layer for many tokens: pairs of tokens and experts are sorted by expert; FC1 gathers rows of x
+// and writes act(gate, up) as BF16 in the order in which FC2 copies it to shared memory; FC2 writes a partial result of
+// each pair; a last kernel adds them up. A shared expert comes first, as two kernels of its own. W4A4 activations are
+// rounded before FC1 and FC2 by kernels of their own, to numbers that are exact in BF16. Bound: weights from memory for
+// few tokens of each expert, the tensor cores for many.
+//
+// Partial results are float32, unless there are many of them: then two share a word (paired_floats.cuh), an error of at
+// most 2^-11 of the larger of the two. A token's other bits depend on itself alone.
+#include <algorithm>
+#include <string>
+
+#include "kernels/cuda_shared/combine_experts.h"
+#include "kernels/cuda_shared/quantize_activations.h"
+#include "kernels/cuda_shared/sort_by_expert.h"
+#include "kernels/cuda_sm90/combine_paired.h"
+#include "kernels/cuda_sm90/grouped_linear_nvfp4_bf16_wgmma.cuh"
+#include "kernels/cuda_sm90/moe_decode_round.h"
+#include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
+
+namespace nvfp4::kernels::cuda_sm90 {
+namespace {
+
+constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
+constexpr std::size_t kMaxFloatPartialBytes = std::size_t{40} << 20;  // what the L2 cache holds beside other things
+
+bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit; }
+// Rows of FC1 differ between the experts of a token.
+bool rounds_pairs(const MoeProblem& p) {
+  const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
+  return is_rounded(p) && (scales_differ || p.router_weight_on_input);
+}
+
+std::size_t float_partial_bytes(const MoeProblem& p, std::uint32_t tokens) {
+  return std::size_t{tokens} * p.top_k * p.hidden * sizeof(float);
+}
+bool pairs_partials(const MoeProblem& p, std::uint32_t tokens) {
+  return !p.batch_invariant && float_partial_bytes(p, tokens) > kMaxFloatPartialBytes;
+}
+
+// The routed experts, or the shared one, to which every token goes.
+struct Layer {
+  const DeviceExperts& weights;
+  std::uint32_t intermediate, num_experts, num_rows;
+  bool is_shared;
+};
+
+// Tokens of a tile: as few as hold most experts' tokens at once, as decoding is the same for any number.
+std::uint32_t kind_of_fc1(const Layer& layer) {
+  const std::uint32_t average = layer.num_rows / layer.num_experts;
+  return average <= 18 ? 32 : average <= 50 ? 64 : 128;
+}
+std::uint32_t kind_of_fc2(const Layer& layer) {
+  return layer.num_rows / layer.num_experts > 180 ? 256 : kind_of_fc1(layer);
+}
+std::uint32_t band_of(const Layer& layer, std::uint32_t kind) { return layer.is_shared ? (kind > 128 ? 16 : 8) : 0; }
+
+// Places in the workspace.
+struct Buffers {
+  std::uint8_t* image = nullptr;  // BF16 h as FC2 copies it, or
+  std::uint64_t image_rows = 0;
+  float* h_f32 = nullptr;      // [rows, I] not yet rounded
+  Bf16Bits* h = nullptr;       // [rows, I] rounded
+  float* h_factors = nullptr;  // [rows]
+  Bf16Bits* rows = nullptr;    // [rows of FC1, H] rounded
+  float* row_factors = nullptr;
+};
+
+struct Workspace {
+  SortedPairs sorted;
+  std::byte* sort = nullptr;
+  Buffers routed, shared;
+  std::byte* partial = nullptr;
+  float* partial_scales = nullptr;  // [T * k]
+  float* shared_partial = nullptr;  // [T, H]
+  std::size_t num_bytes = 0;
+
+  Workspace(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
+    const std::size_t pairs = std::size_t{tokens} * p.top_k;
+    take(sorted.offsets, p.num_experts + 1);
+    take(sorted.pair_of_row, pairs);
+    take(sorted.row_of_pair, pairs);
+    take(sort, sort_workspace_bytes(tokens, p.num_experts));
+    place(p, p.intermediate, pairs, p.num_experts, rounds_pairs(p) ? pairs : tokens, routed);
+    const std::size_t floats = float_partial_bytes(p, tokens);
+    const std::size_t most_floats = p.batch_invariant ? floats : std::min(floats, kMaxFloatPartialBytes);
+    take(partial, std::max(most_floats, pairs_partials(p, tokens) ? floats / 2 : 0));
+    take(partial_scales, pairs);
+    if (p.shared_intermediate == 0) return;
+    place(p, p.shared_intermediate, tokens, 1, tokens, shared);
+    take(shared_partial, std::size_t{tokens} * p.hidden);
+  }
+
+ private:
+  template <class T>
+  void take(T*& pointer, std::size_t count) {
+    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
+    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
+  }
+  void place(const MoeProblem& p, std::uint32_t intermediate, std::size_t rows, std::uint32_t num_experts,
+             std::size_t fc1_rows, Buffers& buffers) {
+    if (!is_rounded(p)) {
+      buffers.image_rows = num_image_rows(rows, num_experts);
+      take(buffers.image, (intermediate + 63) / 64 * buffers.image_rows * kColumnBytes);
+      return;
+    }
+    take(buffers.h_f32, rows * intermediate);
+    take(buffers.h, rows * intermediate);
+    take(buffers.h_factors, rows);
+    take(buffers.rows, fc1_rows * p.hidden);
+    take(buffers.row_factors, fc1_rows);
+  }
+
+  std::byte* const data_;
+};
+
+struct Call {
+  const MoeProblem& problem;
+  const DeviceMoeArgs& args;
+  const Workspace workspace;
+  const std::uint32_t num_sms;
+  const DeviceStream stream;
+};
+
+ExpertLookup lookup_of(const Call& c) { return {c.args.expert_map, c.problem.num_ids(), c.problem.num_experts}; }
+
+Status sort_pairs(const Call& c) {
+  SortByExpert sort;
+  sort.num_tokens = c.args.num_tokens;
+  sort.top_k = c.problem.top_k;
+  sort.lookup = lookup_of(c);
+  sort.expert_ids = c.args.expert_ids;
+  sort.out = c.workspace.sorted;
+  return sort_by_expert(sort, c.workspace.sort, c.stream);
+}
+
+// The rows that FC1 multiplies: x, or rounded.
+Result<RowSource> fc1_rows(const Call& c, const Layer& layer, const Buffers& buffers) {
+  const MoeProblem& p = c.problem;
+  const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
+  if (!is_rounded(p)) return RowSource{c.args.x, pair_of_row, p.top_k};
+  QuantizeActivations q;
+  q.activation = p.activation;
+  q.rule = p.input_rule;
+  q.num_rows = c.args.num_tokens;
+  q.in_features = p.hidden;
+  q.x = c.args.x;
+  if (p.activation == Activation::kNvfp4Static) q.input_scales = layer.weights.fc1_input_scale;
+  const bool by_pair = !layer.is_shared && rounds_pairs(p);
+  if (by_pair) {
+    q.num_rows = layer.num_rows;
+    q.pair_of_row = pair_of_row;
+    q.top_k = p.top_k;
+    q.expert_ids = c.args.expert_ids;
+    q.lookup = lookup_of(c);
+    if (p.router_weight_on_input) q.router_weights = c.args.router_weights;
+  }
+  q.values = buffers.rows;
+  q.row_scale = buffers.row_factors;
+  NVFP4_RETURN_IF_ERROR(quantize_activations(q, c.stream));
+  return RowSource{q.values, by_pair ? nullptr : pair_of_row, p.top_k};
+}
+
+WgmmaRun run_of(const Call& c, const Layer& layer, const std::uint8_t* weights, std::uint32_t row_groups,
+                std::uint32_t in_features, std::uint32_t kind) {
+  WgmmaRun run;
+  run.weights = weights;
+  run.num_experts = layer.num_experts;
+  run.row_groups = row_groups;
+  run.in_features = in_features;
+  run.offsets = layer.is_shared ? nullptr : c.workspace.sorted.offsets;
+  run.num_rows = layer.num_rows;
+  run.kind = kind;
+  run.band = band_of(layer, kind);
+  run.num_sms = c.num_sms;
+  return run;
+}
+
+template <ExpertFunction kFunction>
+Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
+  const auto rows = fc1_rows(c, layer, buffers);
+  NVFP4_RETURN_IF_ERROR(rows);
+  ExpertUp<kFunction> up;
+  up.source = *rows;
+  up.gate_scale2 = layer.weights.gate_scale2;
+  up.up_scale2 = layer.weights.up_scale2;
+  up.row_factors = buffers.row_factors;
+  if (!layer.is_shared && !is_rounded(c.problem) && c.problem.router_weight_on_input) {
+    up.pair_factors = c.args.router_weights;
+  }
+  up.alpha = c.problem.swiglu_alpha;
+  up.beta = c.problem.swiglu_beta;
+  up.limit = c.problem.swiglu_limit;
+  up.intermediate = layer.intermediate;
+  up.image = buffers.image;
+  up.image_rows = buffers.image_rows;
+  up.h = buffers.h_f32;
+  up.pair_of_h = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
+  const std::uint32_t row_groups = (is_gated(kFunction) ? 2 : 1) * layer.intermediate / 16;
+  return launch_grouped_wgmma(
+      kName, run_of(c, layer, layer.weights.gate_up, row_groups, c.problem.hidden, kind_of_fc1(layer)), up, c.stream);
+}
+
+Status run_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
+  switch (c.problem.function) {
+    case ExpertFunction::kSilu:
+      return launch_fc1<ExpertFunction::kSilu>(c, layer, buffers);
+    case ExpertFunction::kGeluTanh:
+      return launch_fc1<ExpertFunction::kGeluTanh>(c, layer, buffers);
+    case ExpertFunction::kSwigluOai:
+      return launch_fc1<ExpertFunction::kSwigluOai>(c, layer, buffers);
+    case ExpertFunction::kRelu2:
+      break;
+  }
+  return launch_fc1<ExpertFunction::kRelu2>(c, layer, buffers);
+}
+
+// h of each pair (or token, of the shared expert) to NVFP4.
+Status round_h(const Call& c, const Layer& layer, const Buffers& buffers) {
+  RoundRows round;
+  round.h = buffers.h_f32;
+  round.num_cols = layer.intermediate;
+  round.pairs.num_pairs = layer.num_rows;
+  if (!layer.is_shared) {
+    round.pairs.ids = c.args.expert_ids;
+    round.pairs.expert_map = c.args.expert_map;
+    round.pairs.num_ids = c.problem.num_ids();
+    round.pairs.num_experts = layer.num_experts;
+  }
+  if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = layer.weights.fc2_input_scale;
+  round.rule = c.problem.input_rule;
+  round.values = buffers.h;
+  round.factors = buffers.h_factors;
+  return round_rows(round, c.stream);
+}
+
+template <class Columns>
+Status launch_fc2(const Call& c, const Layer& layer, const Columns& columns, const float* row_factors) {
+  ExpertDown<Columns> down;
+  down.source = columns;
+  down.scale2 = layer.weights.down_scale2;
+  down.row_factors = row_factors;
+  down.row_groups = c.problem.hidden / 16;
+  if (layer.is_shared) {
+    down.partial = c.workspace.shared_partial;
+  } else if (pairs_partials(c.problem, c.args.num_tokens)) {
+    down.paired = reinterpret_cast<std::uint32_t*>(c.workspace.partial);
+    down.paired_scales = c.workspace.partial_scales;
+  } else {
+    down.partial = reinterpret_cast<float*>(c.workspace.partial);
+  }
+  return launch_grouped_wgmma(
+      kName, run_of(c, layer, layer.weights.down, down.row_groups, layer.intermediate, kind_of_fc2(layer)), down,
+      c.stream);
+}
+
+Status run_fc2(const Call& c, const Layer& layer, const Buffers& buffers) {
+  if (!is_rounded(c.problem)) return launch_fc2(c, layer, ColumnImage{buffers.image, buffers.image_rows}, nullptr);
+  NVFP4_RETURN_IF_ERROR(round_h(c, layer, buffers));
+  const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
+  return launch_fc2(c, layer, RowSource{buffers.h, pair_of_row, 1}, buffers.h_factors);
+}
+
+template <class Combine>
+Combine combine_of(const Call& c) {
+  Combine combine;
+  combine.num_tokens = c.args.num_tokens;
+  combine.top_k = c.problem.top_k;
+  combine.hidden = c.problem.hidden;
+  combine.row_of_pair = c.workspace.sorted.row_of_pair;
+  combine.router_weights = c.problem.router_weight_on_input ? nullptr : c.args.router_weights;
+  combine.shared = c.workspace.shared_partial;
+  combine.shared_weights = c.args.shared_weights;
+  combine.y = c.args.y;
+  return combine;
+}
+
+Status add_up(const Call& c) {
+  if (!pairs_partials(c.problem, c.args.num_tokens)) {
+    auto combine = combine_of<CombineExperts>(c);
+    combine.partial = reinterpret_cast<const float*>(c.workspace.partial);
+    return combine_experts(combine, c.stream);
+  }
+  auto combine = combine_of<CombinePaired>(c);
+  combine.paired = reinterpret_cast<const std::uint32_t*>(c.workspace.partial);
+  combine.scales = c.workspace.partial_scales;
+  return combine_paired(combine, c.stream);
+}
+
+std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+  if (caps.sm != 90) return "only for compute capability 9.0";
+  if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
+  if (is_rounded(problem) && std::max(problem.hidden, problem.intermediate) > kMaxQuantizedFeatures) {
+    return "activations of at most " + std::to_string(kMaxQuantizedFeatures) + " features can be rounded";
+  }
+  if (caps.shared_bytes_per_block < WgmmaShape<256>::kSharedBytes + sizeof(TileMap)) {
+    return "a block needs more shared memory than there is";
+  }
+  return {};
+}
+
+Status allow_fc1(ExpertFunction function) {
+  switch (function) {
+    case ExpertFunction::kSilu:
+      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kSilu>>(kName);
+    case ExpertFunction::kGeluTanh:
+      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kGeluTanh>>(kName);
+    case ExpertFunction::kSwigluOai:
+      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kSwigluOai>>(kName);
+    case ExpertFunction::kRelu2:
+      break;
+  }
+  return allow_grouped_wgmma<ExpertUp<ExpertFunction::kRelu2>>(kName);
+}
+
+Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  DeviceMoePlan plan{problem, {}};
+  plan.sizes.max_tokens = max_tokens;
+  plan.sizes.num_sms = caps.num_sms;
+  plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
+  NVFP4_RETURN_IF_ERROR(allow_fc1(problem.function));
+  NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<ColumnImage>>(kName));
+  NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<RowSource>>(kName));
+  return plan;
+}
+
+Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const DeviceMoeArgs& args,
+           const DeviceWorkspace& workspace, DeviceStream stream) {
+  NVFP4_RETURN_IF_ERROR(check_moe_call(plan, weights, args, workspace));
+  if (args.num_tokens == 0) return {};
+  const MoeProblem& p = plan.problem;
+  const Call c{p, args, Workspace(p, plan.sizes.max_tokens, workspace.data), plan.sizes.num_sms, stream};
+  if (p.shared_intermediate != 0) {
+    const Layer shared{weights.shared, p.shared_intermediate, 1, args.num_tokens, true};
+    NVFP4_RETURN_IF_ERROR(run_fc1(c, shared, c.workspace.shared));
+    NVFP4_RETURN_IF_ERROR(run_fc2(c, shared, c.workspace.shared));
+  }
+  const Layer routed{weights.experts, p.intermediate, p.num_experts, args.num_tokens * p.top_k, false};
+  NVFP4_RETURN_IF_ERROR(sort_pairs(c));
+  NVFP4_RETURN_IF_ERROR(run_fc1(c, routed, c.workspace.routed));
+  NVFP4_RETURN_IF_ERROR(run_fc2(c, routed, c.workspace.routed));
+  return add_up(c);
+}
+
+constexpr DeviceMoeKernel kKernel{kName, refusal, plan, run};
+
+}  // namespace
+
+const DeviceMoeKernel& moe_nvfp4_bf16_wgmma() { return kKernel; }
+
+}  // namespace nvfp4::kernels::cuda_sm90

@@ -1,0 +1,172 @@
+// The kernels for many tokens against the float64 reference.
+#include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "formats/bf16.h"
+#include "support/gpu_moe.h"
+
+namespace nvfp4::kernels::cuda_sm90 {
+namespace {
+
+using support::GpuMoe;
+using support::GpuQueue;
+using support::IdPattern;
+using support::MoeSpec;
+using support::MoeValues;
+using support::Random;
+using support::RandomMoe;
+
+MoeProblem problem_of(ExpertFunction function, std::uint32_t hidden, std::uint32_t intermediate, std::uint32_t experts,
+                      std::uint32_t top_k) {
+  MoeProblem problem;
+  problem.function = function;
+  problem.hidden = hidden;
+  problem.intermediate = intermediate;
+  problem.num_experts = experts;
+  problem.top_k = top_k;
+  problem.swiglu_limit = 3.0F;
+  return problem;
+}
+
+std::vector<Bf16Bits> run(const GpuQueue& queue, const RandomMoe& moe) {
+  return GpuMoe(queue, moe).run(moe_nvfp4_bf16_wgmma(), 0, moe.spec().num_tokens);
+}
+
+std::string describe(const MoeSpec& spec) {
+  const MoeProblem& p = spec.problem;
+  return std::string(expert_function_name(p.function)) + " H " + std::to_string(p.hidden) + " I " +
+         std::to_string(p.intermediate) + " E " + std::to_string(p.num_experts) + " k " + std::to_string(p.top_k) +
+         " T " + std::to_string(spec.num_tokens) + " activation " + std::to_string(static_cast<int>(p.activation)) +
+         " ids " + std::to_string(static_cast<int>(spec.ids));
+}
+
+// BF16 rounds y by at most 2^-8 of it. Sums in float32 round a few inner values to their other neighbour: a few steps
+// of 2^-7, or of E2M1, among many. Partial results in 16 bits add 2^-11 of each.
+double tolerance(const MoeSpec& spec) { return 0x1p-8 + (spec.problem.activation == Activation::k16Bit ? 8e-4 : 8e-3); }
+
+void expect_close(const GpuQueue& queue, const MoeSpec& spec, Random& random) {
+  const RandomMoe moe(spec, random);
+  const std::vector<double> expected = moe.reference();
+  EXPECT_LE(reference::relative_error(run(queue, moe), expected), tolerance(spec)) << describe(spec);
+}
+
+std::vector<MoeProblem> problems() {
+  std::vector<MoeProblem> all = {
+      problem_of(ExpertFunction::kSilu, 256, 192, 12, 4),      problem_of(ExpertFunction::kGeluTanh, 208, 112, 20, 5),
+      problem_of(ExpertFunction::kSwigluOai, 1040, 336, 6, 2), problem_of(ExpertFunction::kRelu2, 336, 1040, 7, 6),
+      problem_of(ExpertFunction::kSilu, 16, 16, 300, 32),      problem_of(ExpertFunction::kRelu2, 528, 48, 1, 1)};
+  all[1].shared_intermediate = 80;
+  all[3].shared_intermediate = 32;
+  all[2].num_global_experts = 9;
+  all[0].router_weight_on_input = true;
+  return all;
+}
+
+// Around the edges of tiles of 8 to 256 tokens.
+TEST(MoeWgmma, MatchesTheReference) {
+  const GpuQueue queue;
+  Random random(1);
+  for (const MoeProblem& problem : problems()) {
+    for (const std::uint32_t num_tokens : {1U, 7U, 8U, 33U, 64U, 65U, 129U, 257U, 520U}) {
+      if (problem.top_k == 32 && num_tokens > 65) continue;
+      MoeSpec spec{problem, num_tokens};
+      spec.ids = num_tokens % 2 == 0 ? IdPattern::kDistinct : IdPattern::kHoles;
+      spec.has_shared_weights = num_tokens % 2 == 0;
+      expect_close(queue, spec, random);
+    }
+  }
+}
+
+TEST(MoeWgmma, ServesAnyIds) {
+  const GpuQueue queue;
+  Random random(2);
+  for (const IdPattern ids : {IdPattern::kFew, IdPattern::kOne, IdPattern::kDuplicates, IdPattern::kHoles}) {
+    for (const std::uint32_t num_tokens : {1U, 100U, 700U}) {
+      MoeSpec spec{problem_of(ExpertFunction::kSilu, 272, 144, 10, 3), num_tokens};
+      spec.ids = ids;
+      expect_close(queue, spec, random);
+    }
+  }
+}
+
+// More partial results than are kept as float32.
+TEST(MoeWgmma, PairsPartialResults) {
+  const GpuQueue queue;
+  Random random(3);
+  MoeSpec spec{problem_of(ExpertFunction::kSilu, 1024, 64, 8, 8), 1500};
+  spec.problem.shared_intermediate = 32;
+  expect_close(queue, spec, random);
+}
+
+TEST(MoeWgmma, WithoutExpertsAnswersZero) {
+  const GpuQueue queue;
+  Random random(4);
+  MoeSpec spec{problem_of(ExpertFunction::kSilu, 128, 64, 8, 4), 90};
+  spec.ids = IdPattern::kNone;
+  const RandomMoe moe(spec, random);
+  EXPECT_TRUE(run(queue, moe) == std::vector<Bf16Bits>(std::size_t{90} * 128, 0));
+}
+
+TEST(MoeWgmma, RoundsActivationsToNvfp4) {
+  const GpuQueue queue;
+  Random random(5);
+  for (const Activation activation : {Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
+    for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
+      for (const std::uint32_t num_tokens : {5U, 90U, 300U}) {
+        MoeSpec spec{problem_of(ExpertFunction::kSilu, 528, 208, 9, 3), num_tokens};
+        spec.problem.activation = activation;
+        spec.problem.input_rule = rule;
+        spec.problem.one_fc1_input_scale = num_tokens == 5;
+        spec.problem.router_weight_on_input = num_tokens == 300;
+        spec.problem.shared_intermediate = num_tokens == 90 ? 64 : 0;
+        expect_close(queue, spec, random);
+      }
+    }
+  }
+}
+
+TEST(MoeWgmma, ComputesExactNumbersExactly) {
+  const GpuQueue queue;
+  Random random(6);
+  for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
+    for (const std::uint32_t num_tokens : {9U, 64U, 200U}) {
+      MoeSpec spec{problem_of(function, 320, 176, 14, 4), num_tokens};
+      spec.values = MoeValues::kExact;
+      const RandomMoe moe(spec, random);
+      std::vector<Bf16Bits> expected;
+      for (const double y : moe.reference()) expected.push_back(encode_bf16(static_cast<float>(y)));
+      EXPECT_TRUE(run(queue, moe) == expected) << describe(spec);
+    }
+  }
+}
+
+TEST(MoeWgmma, ATokensBitsDoNotDependOnOthers) {
+  const GpuQueue queue;
+  Random random(7);
+  MoeSpec spec{problem_of(ExpertFunction::kSilu, 512, 128, 4, 2), 600};
+  spec.problem.batch_invariant = true;
+  const RandomMoe moe(spec, random);
+  const GpuMoe gpu(queue, moe);
+  const std::vector<Bf16Bits> together = gpu.run(moe_nvfp4_bf16_wgmma(), 0, 600);
+  for (const auto& [first, count] : {std::pair{0U, 1U}, {17U, 30U}, {100U, 400U}}) {
+    const std::vector<Bf16Bits> alone = gpu.run(moe_nvfp4_bf16_wgmma(), first, count);
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + first * std::ptrdiff_t{512})) << first;
+  }
+}
+
+TEST(MoeWgmma, KeepsToTheEndsOfBf16) {
+  const GpuQueue queue;
+  Random random(8);
+  for (const int exponent : {-100, 100}) {
+    MoeSpec spec{problem_of(ExpertFunction::kSilu, 256, 128, 8, 2), 150};
+    spec.x_exponent = exponent;
+    expect_close(queue, spec, random);
+  }
+}
+
+}  // namespace
+}  // namespace nvfp4::kernels::cuda_sm90
