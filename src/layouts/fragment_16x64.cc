@@ -9,10 +9,10 @@ namespace {
 
 using Fragment = Fragment16x64;
 
-std::uint32_t load_word(const std::uint8_t* at) {
-  std::uint32_t word = 0;
-  std::memcpy(&word, at, sizeof(word));
-  return word;
+std::uint64_t load_words(const std::uint8_t* at) {
+  std::uint64_t words = 0;
+  std::memcpy(&words, at, sizeof(words));
+  return words;
 }
 
 // One row of the file into row `row` of a group that is 0 so far.
@@ -24,9 +24,9 @@ void pack_row(const std::uint8_t* codes, const std::uint8_t* scales, std::uint64
     out[Fragment::scale_offset(row, col)] = scale;
     for (std::uint64_t k = col; k < col + Fragment::kBlockCols; ++k) {
       const std::uint32_t code = codes[k / 2] >> k % 2 * 4 & 0xFU;
-      std::uint8_t* const at = out + Fragment::word_offset(row, k);
-      const std::uint32_t word = load_word(at) | place_fragment_code(code, Fragment::code_idx(row, k));
-      std::memcpy(at, &word, sizeof(word));
+      std::uint8_t* const at = out + Fragment::words_offset(row, k);
+      const std::uint64_t words = load_words(at) | place_fragment_code(code, Fragment::code_idx(row, k));
+      std::memcpy(at, &words, sizeof(words));
     }
   }
 }
@@ -35,8 +35,8 @@ void unpack_row(const std::uint8_t* in, std::uint64_t row, const FragmentShape& 
                 std::uint8_t* scales) {
   std::memset(codes, 0, shape.cols / 2);
   for (std::uint64_t k = 0; k < shape.cols; ++k) {
-    const std::uint32_t word = load_word(in + Fragment::word_offset(row, k));
-    const std::uint32_t code = take_fragment_code(word, Fragment::code_idx(row, k));
+    const std::uint64_t words = load_words(in + Fragment::words_offset(row, k));
+    const std::uint32_t code = take_fragment_code(words, Fragment::code_idx(row, k));
     codes[k / 2] = static_cast<std::uint8_t>(codes[k / 2] | code << k % 2 * 4);
   }
   for (std::uint64_t col = 0; col < shape.cols; col += shape.block_size) {

@@ -3,7 +3,7 @@
 //
 //   row groups of 16 rows one after the other; in each, tiles of 64 columns, 576 bytes:
 //     [8 rows g][2: row g, row g + 8][4 blocks]  scales: one byte for a row's 16 columns, encode_tile_scale()
-//     [32 lanes][4 blocks] 32-bit words          codes, see fragment_code_bits()
+//     [32 lanes][2 pairs of blocks] 64 bits      codes, see fragment_code_bits()
 //
 // Lane 4 g + t of a warp holds, of each block, rows g and g + 8, columns 2t, 2t + 1, 2t + 8 and 2t + 9. Rows and
 // columns that are missing to whole tiles have scale 0 and code 0, and so have the codes of a block whose scale is 0: a
@@ -20,18 +20,24 @@
 
 namespace nvfp4 {
 
-// The bits of a word, code by code: sign, exponent high, exponent low, mantissa. Code c = 2 p + h belongs to pair p:
+// Where a code lies in the 64 bits of two neighbouring blocks, seen as two 32-bit words, an even block's and an odd
+// one's. Code c = 8 block + 2 p + h, block 0 or 1, belongs to pair p:
 //   p 0: row g, columns 2t + h    1: row g + 8, the same    2: row g, columns 2t + 8 + h    3: row g + 8, the same
-// so that pairs 0, 1, 2 are (word << 0, 3, 6) & 0x81C081C0 as two BF16 numbers, 2^-126 * E2M1 each.
+// A pair becomes two BF16 numbers, 2^-126 * E2M1 each, by one shift and the mask 0x81C081C0. Of its block's word:
+//   p 0: as it is    1: shifted up by 6    2: rotated down by 4
+//   p 3: of m = even word's bits in 0x60306030, and else the odd word rotated up by 2
+//        even block: m rotated down by 8    odd block: m shifted up by 2
 struct FragmentCodeBits {
   std::uint8_t sign, exponent_high, exponent_low, mantissa;
 };
-// Of code h = 0 of a pair; h = 1: 16 more. A function: device code cannot read a constexpr array of namespace scope.
-[[nodiscard]] NVFP4_HD constexpr FragmentCodeBits fragment_code_bits(std::uint32_t pair) {
-  if (pair == 3) return {14, 11, 10, 13};
-  const auto down = static_cast<std::uint8_t>(3 * pair);
-  return {static_cast<std::uint8_t>(15 - down), static_cast<std::uint8_t>(8 - down),
-          static_cast<std::uint8_t>(7 - down), static_cast<std::uint8_t>(6 - down)};
+// Of code h = 0 of a pair; h = 1: 16 more, in the same word, modulo 32. A function: device code cannot read a constexpr
+// array of namespace scope.
+[[nodiscard]] NVFP4_HD constexpr FragmentCodeBits fragment_code_bits(std::uint32_t pair, std::uint32_t block) {
+  if (pair == 3)
+    return block == 0 ? FragmentCodeBits{32 + 21, 32 + 14, 32 + 13, 14} : FragmentCodeBits{13, 32 + 4, 5, 4};
+  const auto first = static_cast<std::uint8_t>(32 * block + (pair == 0 ? 6 : pair == 1 ? 0 : 10));
+  return {static_cast<std::uint8_t>(first + 9), static_cast<std::uint8_t>(first + 2),
+          static_cast<std::uint8_t>(first + 1), first};
 }
 
 struct Fragment16x64 {
@@ -68,40 +74,45 @@ struct Fragment16x64 {
   [[nodiscard]] NVFP4_HD static constexpr std::uint64_t scale_offset(std::uint64_t row, std::uint64_t col) {
     return col / kCols * kBytes + row % 8 * 8 + row / 8 * 4 + col % kCols / kBlockCols;
   }
-  // Where the word of its code lies, which of the word's eight codes (c above) it is, and that code's bits.
-  [[nodiscard]] NVFP4_HD static constexpr std::uint64_t word_offset(std::uint64_t row, std::uint64_t col) {
+  // Where the two words of its block and the neighbouring one lie, and which of their 16 codes (c above) it is.
+  [[nodiscard]] NVFP4_HD static constexpr std::uint64_t words_offset(std::uint64_t row, std::uint64_t col) {
     const std::uint64_t lane = row % 8 * 4 + col % 8 / 2;
-    return col / kCols * kBytes + kCodesOffset + lane * 16 + col % kCols / kBlockCols * 4;
+    return col / kCols * kBytes + kCodesOffset + lane * 16 + col % kCols / (2 * kBlockCols) * 8;
   }
   [[nodiscard]] NVFP4_HD static constexpr std::uint32_t code_idx(std::uint64_t row, std::uint64_t col) {
-    return static_cast<std::uint32_t>((col % kBlockCols / 8 * 2 + row / 8) * 2 + col % 2);
+    return static_cast<std::uint32_t>(col / kBlockCols % 2 * 8 + (col % kBlockCols / 8 * 2 + row / 8) * 2 + col % 2);
   }
   // An element of a row group by its place: the inverse.
   struct Position {
     std::uint64_t row, col;
   };
-  [[nodiscard]] NVFP4_HD static constexpr Position position(std::uint64_t word_offset, std::uint32_t code_idx) {
-    const std::uint64_t in_codes = word_offset % kBytes - kCodesOffset;
+  [[nodiscard]] NVFP4_HD static constexpr Position position(std::uint64_t words_offset, std::uint32_t code_idx) {
+    const std::uint64_t in_codes = words_offset % kBytes - kCodesOffset;
     const std::uint64_t lane = in_codes / 16;
-    const std::uint64_t block = in_codes / 4 % kBlocks;
-    const std::uint64_t pair = code_idx / 2;
+    const std::uint64_t block = in_codes / 8 % 2 * 2 + code_idx / 8;
+    const std::uint64_t pair = code_idx % 8 / 2;
     return {lane / 4 + pair % 2 * 8,
-            word_offset / kBytes * kCols + block * kBlockCols + pair / 2 * 8 + lane % 4 * 2 + code_idx % 2};
+            words_offset / kBytes * kCols + block * kBlockCols + pair / 2 * 8 + lane % 4 * 2 + code_idx % 2};
   }
 };
 
-// An E2M1 code as bits of its word, and back.
-[[nodiscard]] NVFP4_HD constexpr std::uint32_t place_fragment_code(std::uint32_t code, std::uint32_t code_idx) {
-  const FragmentCodeBits bits = fragment_code_bits(code_idx / 2);
-  const std::uint32_t low = (code >> 3 & 1U) << bits.sign | (code >> 2 & 1U) << bits.exponent_high |
-                            (code >> 1 & 1U) << bits.exponent_low | (code & 1U) << bits.mantissa;
-  return low << code_idx % 2 * 16;
+// An E2M1 code as bits of two words, the even block's the low one, and back.
+[[nodiscard]] NVFP4_HD constexpr std::uint32_t fragment_bit(std::uint8_t bit, std::uint32_t code_idx) {
+  return (bit & 32U) | ((bit + code_idx % 2 * 16) & 31U);
 }
-[[nodiscard]] NVFP4_HD constexpr std::uint32_t take_fragment_code(std::uint32_t word, std::uint32_t code_idx) {
-  const FragmentCodeBits bits = fragment_code_bits(code_idx / 2);
-  const std::uint32_t low = word >> code_idx % 2 * 16;
-  return (low >> bits.sign & 1U) << 3 | (low >> bits.exponent_high & 1U) << 2 | (low >> bits.exponent_low & 1U) << 1 |
-         (low >> bits.mantissa & 1U);
+[[nodiscard]] NVFP4_HD constexpr std::uint64_t place_fragment_code(std::uint64_t code, std::uint32_t code_idx) {
+  const FragmentCodeBits bits = fragment_code_bits(code_idx % 8 / 2, code_idx / 8);
+  return (code >> 3 & 1U) << fragment_bit(bits.sign, code_idx) |
+         (code >> 2 & 1U) << fragment_bit(bits.exponent_high, code_idx) |
+         (code >> 1 & 1U) << fragment_bit(bits.exponent_low, code_idx) |
+         (code & 1U) << fragment_bit(bits.mantissa, code_idx);
+}
+[[nodiscard]] NVFP4_HD constexpr std::uint32_t take_fragment_code(std::uint64_t words, std::uint32_t code_idx) {
+  const FragmentCodeBits bits = fragment_code_bits(code_idx % 8 / 2, code_idx / 8);
+  return static_cast<std::uint32_t>((words >> fragment_bit(bits.sign, code_idx) & 1U) << 3 |
+                                    (words >> fragment_bit(bits.exponent_high, code_idx) & 1U) << 2 |
+                                    (words >> fragment_bit(bits.exponent_low, code_idx) & 1U) << 1 |
+                                    (words >> fragment_bit(bits.mantissa, code_idx) & 1U));
 }
 
 // The same rows of one matrix, or of both of a pair, as the file has them: codes [rows, cols / 2], scales [rows,

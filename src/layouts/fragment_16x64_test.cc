@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -21,25 +22,29 @@ namespace {
 
 using Fragment = Fragment16x64;
 
-// What a lane does with a word: four registers of two BF16 numbers, low half first.
-std::array<std::uint32_t, 4> decode_word(std::uint32_t w) {
+// What a lane does with the words of two blocks: eight registers of two BF16 numbers, low half first.
+std::array<std::uint32_t, 8> decode_words(std::uint64_t words) {
   constexpr std::uint32_t kMask = 0x81C081C0U;
-  return {w & kMask, w << 3 & kMask, w << 6 & kMask,
-          (w >> 3 & 0x01800180U) | (w >> 7 & 0x00400040U) | (w << 1 & 0x80008000U)};
+  constexpr std::uint32_t kOfEven = 0x60306030U;
+  const auto even = static_cast<std::uint32_t>(words);
+  const auto odd = static_cast<std::uint32_t>(words >> 32U);
+  const std::uint32_t last = (even & kOfEven) | (std::rotl(odd, 2) & ~kOfEven);
+  return {even & kMask, even << 6 & kMask, std::rotr(even, 4) & kMask, std::rotr(last, 8) & kMask,
+          odd & kMask,  odd << 6 & kMask,  std::rotr(odd, 4) & kMask,  last << 2 & kMask};
 }
 
 float half_of(std::uint32_t pair, std::uint32_t half) {
   return decode_bf16(static_cast<std::uint16_t>(pair >> half * 16));
 }
 
-TEST(FragmentWord, EveryCodeDecodesByMasksAlone) {
-  for (std::uint32_t code_idx = 0; code_idx < 8; ++code_idx) {
+TEST(FragmentWords, EveryCodeDecodesByMasksAlone) {
+  for (std::uint32_t code_idx = 0; code_idx < 16; ++code_idx) {
     for (std::uint32_t code = 0; code < 16; ++code) {
-      for (const std::uint32_t others : {0U, 0xFFFFFFFFU}) {
-        const std::uint32_t own = place_fragment_code(15, code_idx);
-        const std::uint32_t word = (others & ~own) | place_fragment_code(code, code_idx);
-        EXPECT_EQ(take_fragment_code(word, code_idx), code);
-        const float value = half_of(decode_word(word)[code_idx / 2], code_idx % 2);
+      for (const std::uint64_t others : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+        const std::uint64_t own = place_fragment_code(15, code_idx);
+        const std::uint64_t words = (others & ~own) | place_fragment_code(code, code_idx);
+        EXPECT_EQ(take_fragment_code(words, code_idx), code);
+        const float value = half_of(decode_words(words)[code_idx / 2], code_idx % 2);
         const float expected = decode_e2m1(static_cast<std::uint8_t>(code)) * 0x1p-126F;
         EXPECT_EQ(value, expected) << code_idx << ", " << code;
         EXPECT_EQ(std::signbit(value), code >= 8) << code_idx << ", " << code;
@@ -48,13 +53,13 @@ TEST(FragmentWord, EveryCodeDecodesByMasksAlone) {
   }
 }
 
-TEST(FragmentWord, CodesShareNoBitAndFillTheWord) {
-  std::uint32_t seen = 0;
-  for (std::uint32_t code_idx = 0; code_idx < 8; ++code_idx) {
+TEST(FragmentWords, CodesShareNoBitAndFillTheWords) {
+  std::uint64_t seen = 0;
+  for (std::uint32_t code_idx = 0; code_idx < 16; ++code_idx) {
     EXPECT_EQ(seen & place_fragment_code(15, code_idx), 0U);
     seen |= place_fragment_code(15, code_idx);
   }
-  EXPECT_EQ(seen, 0xFFFFFFFFU);
+  EXPECT_EQ(seen, ~std::uint64_t{0});
 }
 
 // The scale as one BF16 number: byte << 4 plus a power of two, exact for every E4M3 number above 0.
@@ -78,13 +83,13 @@ TEST(Fragment16x64, AddressesAreOneToOneAndInverse) {
   std::set<std::pair<std::uint64_t, std::uint32_t>> places;
   for (std::uint64_t row = 0; row < Fragment::kRows; ++row) {
     for (std::uint64_t col = 0; col < kCols; ++col) {
-      const std::uint64_t word = Fragment::word_offset(row, col);
+      const std::uint64_t words = Fragment::words_offset(row, col);
       const std::uint32_t code_idx = Fragment::code_idx(row, col);
-      EXPECT_TRUE(places.emplace(word, code_idx).second);
-      EXPECT_EQ(word % 4, 0U);
-      EXPECT_GE(word % Fragment::kBytes, Fragment::kCodesOffset);
-      EXPECT_LT(word, Fragment::row_group_bytes(kCols));
-      const Fragment::Position position = Fragment::position(word, code_idx);
+      EXPECT_TRUE(places.emplace(words, code_idx).second);
+      EXPECT_EQ(words % 8, 0U);
+      EXPECT_GE(words % Fragment::kBytes, Fragment::kCodesOffset);
+      EXPECT_LT(words, Fragment::row_group_bytes(kCols));
+      const Fragment::Position position = Fragment::position(words, code_idx);
       EXPECT_EQ(position.row, row);
       EXPECT_EQ(position.col, col);
       if (col % 16 != 0) continue;
@@ -133,10 +138,10 @@ void expect_lane_views(const std::uint8_t* group, const Shape& shape, std::uint6
       const std::uint64_t in_block = col % 16;
       const std::uint64_t lane = 4 * g + in_block % 8 / 2;
       const std::uint8_t* const tile = group + col / 64 * 576;
-      std::uint32_t word = 0;
-      std::memcpy(&word, tile + 64 + (lane * 4 + col % 64 / 16) * 4, 4);
-      const std::uint64_t pair = in_block / 8 * 2 + (row_in_group == 8 ? 1U : 0U);
-      const float value = half_of(decode_word(word)[pair], static_cast<std::uint32_t>(col % 2));
+      std::uint64_t words = 0;
+      std::memcpy(&words, tile + 64 + lane * 16 + col % 64 / 32 * 8, 8);
+      const std::uint64_t pair = col % 32 / 16 * 4 + in_block / 8 * 2 + (row_in_group == 8 ? 1U : 0U);
+      const float value = half_of(decode_words(words)[pair], static_cast<std::uint32_t>(col % 2));
       EXPECT_EQ(value, decode_e2m1(static_cast<std::uint8_t>(code)) * 0x1p-126F) << r << ", " << col;
       const std::uint8_t tile_scale = tile[g * 8 + (row_in_group == 8 ? 4U : 0U) + col % 64 / 16];
       EXPECT_EQ(tile_scale, encode_tile_scale(scale)) << r << ", " << col;

@@ -3,7 +3,7 @@
 //   a = e2m1(code) * e4m3(block scale) * 2^-8        kFragmentUnit restores the 2^8, in float32, with scale2
 //
 // The masked bits of a word are BF16 numbers 2^-126 * e2m1, subnormals among them, and the scale is a BF16 number
-// 2^118 * e4m3: one product of at most 6 significant bits. Integer and BF16 operations for 8 weights: 19.
+// 2^118 * e4m3: one product of at most 6 significant bits. Integer and BF16 operations for 8 weights: 14.
 #pragma once
 
 #include <cstdint>
@@ -12,32 +12,7 @@ namespace nvfp4::kernels {
 
 inline constexpr float kFragmentUnit = 256.0F;
 
-// Two BF16 numbers times two others, subnormals kept.
-__device__ __forceinline__ std::uint32_t multiply_bf16x2(std::uint32_t a, std::uint32_t b) {
-  std::uint32_t product;
-  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
-  return product;
-}
-
-// Byte block_idx (0 to 3, a compile-time constant) of four tile scales -> a pair of equal BF16 numbers, 2^118 * e4m3.
-__device__ __forceinline__ std::uint32_t decode_scale_pair(std::uint32_t scales, std::uint32_t block_idx) {
-  constexpr std::uint32_t kExponent = (235U << 7) * 0x00010001U;
-  const std::uint32_t byte = __byte_perm(scales, 0, 0x4440U | block_idx);
-  return byte * 0x00100010U + kExponent;  // a multiply-add: the shifts' pipe is the busy one
-}
-
-// One word, 8 codes, to registers a[0..3]: rows g, g + 8, g, g + 8; the columns of the mma's A operand.
-__device__ __forceinline__ void decode_fragment(std::uint32_t word, std::uint32_t scale_g, std::uint32_t scale_g8,
-                                                std::uint32_t (&a)[4]) {
-  constexpr std::uint32_t kPair = 0x81C081C0U;
-  const std::uint32_t last = ((word >> 3) & 0x01800180U) | ((word >> 7) & 0x00400040U) | ((word << 1) & 0x80008000U);
-  a[0] = multiply_bf16x2(word & kPair, scale_g);
-  a[1] = multiply_bf16x2((word << 3) & kPair, scale_g8);
-  a[2] = multiply_bf16x2((word << 6) & kPair, scale_g);
-  a[3] = multiply_bf16x2(last, scale_g8);
-}
-
-// The same with half the work for scales. Four tile scales of a row to BF16 numbers 2^118 * e4m3: blocks 0 and 2 in
+// Four tile scales of a row to BF16 numbers 2^118 * e4m3: blocks 0 and 2 in
 // pairs[0], 1 and 3 in pairs[1]. `sixteen` is 16, but not known to the compiler, which would shift instead of multiply:
 // the pipe of the shifts is the busy one.
 __device__ __forceinline__ void decode_row_scales(std::uint32_t scales, std::uint32_t sixteen,
@@ -47,7 +22,7 @@ __device__ __forceinline__ void decode_row_scales(std::uint32_t scales, std::uin
   pairs[1] = __byte_perm(scales, 0, 0x4341) * sixteen + kExponent;
 }
 
-// Two BF16 numbers times the low or the high half of a pair.
+// Two BF16 numbers times the low or the high half of a pair, subnormals kept.
 template <bool kHigh>
 __device__ __forceinline__ std::uint32_t multiply_by_half(std::uint32_t a, std::uint32_t pair) {
   std::uint32_t product;
@@ -63,19 +38,31 @@ __device__ __forceinline__ std::uint32_t multiply_by_half(std::uint32_t a, std::
   return product;
 }
 
-// The word of block kBlock of a tile, under the scales of rows g and g + 8.
-template <std::uint32_t kBlock>
-__device__ __forceinline__ void decode_block(std::uint32_t word, const std::uint32_t (&scales_g)[2],
-                                             const std::uint32_t (&scales_g8)[2], std::uint32_t (&a)[4]) {
+// The bits of a where mask has a one, else those of b: one operation, which the compiler does not find.
+__device__ __forceinline__ std::uint32_t select_bits(std::uint32_t mask, std::uint32_t a, std::uint32_t b) {
+  std::uint32_t selected;
+  asm("lop3.b32 %0, %1, %2, %3, 0xE4;" : "=r"(selected) : "r"(a), "r"(b), "r"(mask));
+  return selected;
+}
+
+// The words of blocks 0 and 1 (or, kHigh, 2 and 3) of a tile, under the scales of rows g and g + 8, to the registers of
+// two A operands: rows g, g + 8, g, g + 8. layouts/fragment_16x64.h says which shift takes which codes.
+template <bool kHigh>
+__device__ __forceinline__ void decode_two_blocks(std::uint32_t even_word, std::uint32_t odd_word,
+                                                  const std::uint32_t (&scales_g)[2],
+                                                  const std::uint32_t (&scales_g8)[2], std::uint32_t (&even)[4],
+                                                  std::uint32_t (&odd)[4]) {
   constexpr std::uint32_t kPair = 0x81C081C0U;
-  constexpr bool kHigh = kBlock >= 2;
-  const std::uint32_t g = scales_g[kBlock % 2];
-  const std::uint32_t g8 = scales_g8[kBlock % 2];
-  const std::uint32_t last = ((word >> 3) & 0x01800180U) | ((word >> 7) & 0x00400040U) | ((word << 1) & 0x80008000U);
-  a[0] = multiply_by_half<kHigh>(word & kPair, g);
-  a[1] = multiply_by_half<kHigh>((word << 3) & kPair, g8);
-  a[2] = multiply_by_half<kHigh>((word << 6) & kPair, g);
-  a[3] = multiply_by_half<kHigh>(last, g8);
+  constexpr std::uint32_t kOfEven = 0x60306030U;
+  const std::uint32_t last = select_bits(kOfEven, even_word, __funnelshift_l(odd_word, odd_word, 2));
+  even[0] = multiply_by_half<kHigh>(even_word & kPair, scales_g[0]);
+  even[1] = multiply_by_half<kHigh>((even_word << 6) & kPair, scales_g8[0]);
+  even[2] = multiply_by_half<kHigh>(__funnelshift_r(even_word, even_word, 4) & kPair, scales_g[0]);
+  even[3] = multiply_by_half<kHigh>(__byte_perm(last, 0, 0x0321) & kPair, scales_g8[0]);
+  odd[0] = multiply_by_half<kHigh>(odd_word & kPair, scales_g[1]);
+  odd[1] = multiply_by_half<kHigh>((odd_word << 6) & kPair, scales_g8[1]);
+  odd[2] = multiply_by_half<kHigh>(__funnelshift_r(odd_word, odd_word, 4) & kPair, scales_g[1]);
+  odd[3] = multiply_by_half<kHigh>((last << 2) & kPair, scales_g8[1]);
 }
 
 }  // namespace nvfp4::kernels

@@ -1,5 +1,5 @@
 // A warp brings one tile of 16 x 64 from one order into the other: lane 4 g + t reads (or writes) block t of rows g and
-// g + 8 of the file, and writes (or reads) the four words of lane 4 g + t of the tile. Between the two stand shuffles
+// g + 8 of the file, and writes (or reads) the codes of lane 4 g + t of the tile. Between the two stand shuffles
 // within quads of lanes.
 #include <cuda_runtime.h>
 
@@ -39,12 +39,14 @@ __device__ SourceRow source_row(const FragmentPieces& pieces, std::uint64_t matr
 
 __device__ std::uint32_t byte_of(std::uint32_t word, std::uint32_t byte_idx) { return word >> byte_idx * 8 & 0xFFU; }
 
-// Two codes (low nibble first) into, and out of, one pair of a word.
-__device__ std::uint32_t place_pair(std::uint32_t codes, std::uint32_t pair) {
-  return place_fragment_code(codes & 15U, 2 * pair) | place_fragment_code(codes >> 4, 2 * pair + 1);
+// Two codes (low nibble first) into, and out of, pair `pair` of block `block` of the words of two blocks.
+__device__ std::uint64_t place_pair(std::uint32_t codes, std::uint32_t block, std::uint32_t pair) {
+  const std::uint32_t first = 8 * block + 2 * pair;
+  return place_fragment_code(codes & 15U, first) | place_fragment_code(codes >> 4, first + 1);
 }
-__device__ std::uint32_t take_pair(std::uint32_t word, std::uint32_t pair) {
-  return take_fragment_code(word, 2 * pair) | take_fragment_code(word, 2 * pair + 1) << 4;
+__device__ std::uint32_t take_pair(std::uint64_t words, std::uint32_t block, std::uint32_t pair) {
+  const std::uint32_t first = 8 * block + 2 * pair;
+  return take_fragment_code(words, first) | take_fragment_code(words, first + 1) << 4;
 }
 
 // The tile that a warp works on, as its lane sees it.
@@ -86,29 +88,32 @@ __device__ void pack_tile(const FragmentPieces& pieces, const LaneTile& at,
     }
     at.tile[at.g * 8 + half * 4 + at.t] = static_cast<std::uint8_t>(scale);
   }
-  std::uint32_t words[Fragment::kBlocks];
+  std::uint64_t words[2] = {0, 0};
+#pragma unroll
   for (std::uint32_t b = 0; b < Fragment::kBlocks; ++b) {
     const std::uint32_t lane = at.g * 4 + b;
-    words[b] = 0;
+#pragma unroll
     for (std::uint32_t half = 0; half < 2; ++half) {
-      words[b] |= place_pair(byte_of(__shfl_sync(kAllLanes, block[half].x, lane), at.t), half);
-      words[b] |= place_pair(byte_of(__shfl_sync(kAllLanes, block[half].y, lane), at.t), half + 2);
+      words[b / 2] |= place_pair(byte_of(__shfl_sync(kAllLanes, block[half].x, lane), at.t), b % 2, half);
+      words[b / 2] |= place_pair(byte_of(__shfl_sync(kAllLanes, block[half].y, lane), at.t), b % 2, half + 2);
     }
   }
-  *reinterpret_cast<uint4*>(at.tile + Fragment::kCodesOffset + at.lane * 16) = {words[0], words[1], words[2], words[3]};
+  *reinterpret_cast<ulonglong2*>(at.tile + Fragment::kCodesOffset + at.lane * 16) = {words[0], words[1]};
 }
 
 __device__ void unpack_tile(const FragmentPieces& pieces, const LaneTile& at, const RowMajorMatrix<std::uint8_t>& first,
                             const RowMajorMatrix<std::uint8_t>& second) {
-  const uint4 loaded = *reinterpret_cast<const uint4*>(at.tile + Fragment::kCodesOffset + at.lane * 16);
-  const std::uint32_t words[Fragment::kBlocks] = {loaded.x, loaded.y, loaded.z, loaded.w};
+  const auto loaded = *reinterpret_cast<const ulonglong2*>(at.tile + Fragment::kCodesOffset + at.lane * 16);
+#pragma unroll
   for (std::uint32_t half = 0; half < 2; ++half) {
     // Byte t of the low and of the high eight codes of every block, one block to each byte: rows and columns of a quad.
     std::uint32_t low = 0;
     std::uint32_t high = 0;
+#pragma unroll
     for (std::uint32_t b = 0; b < Fragment::kBlocks; ++b) {
-      low |= take_pair(words[b], half) << b * 8;
-      high |= take_pair(words[b], half + 2) << b * 8;
+      const std::uint64_t words = b < 2 ? loaded.x : loaded.y;
+      low |= take_pair(words, b % 2, half) << b * 8;
+      high |= take_pair(words, b % 2, half + 2) << b * 8;
     }
     uint2 block = {0, 0};
     for (std::uint32_t t = 0; t < 4; ++t) {

@@ -40,11 +40,11 @@ __host__ __device__ std::uint64_t num_tiles(const FragmentPieces& pieces) {
   return pieces.num_matrices * num_row_groups(pieces) * Fragment::num_tiles(pieces.cols);
 }
 
-// The bits of a word that hold codes of row g + 8 half.
-__device__ constexpr std::uint32_t row_mask(std::uint32_t half) {
-  std::uint32_t mask = 0;
+// The bits of two words that hold codes of one of their blocks, of row g + 8 half.
+__device__ constexpr std::uint64_t code_mask(std::uint32_t block, std::uint32_t half) {
+  std::uint64_t mask = 0;
   for (std::uint32_t pair = half; pair < 4; pair += 2) {
-    mask |= place_fragment_code(15, 2 * pair) | place_fragment_code(15, 2 * pair + 1);
+    for (std::uint32_t h = 0; h < 2; ++h) mask |= place_fragment_code(15, 8 * block + 2 * pair + h);
   }
   return mask;
 }
@@ -65,14 +65,17 @@ __device__ void fill_tile(const FragmentPieces& pieces, std::uint64_t key, std::
   const std::uint64_t place = (tile_idx * kWarpLanes + lane) * 3;
   const std::uint64_t low = random_bits(key, place);
   const std::uint64_t high = random_bits(key, place + 1);
-  std::uint32_t words[Fragment::kBlocks] = {static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32U),
-                                            static_cast<std::uint32_t>(high), static_cast<std::uint32_t>(high >> 32U)};
-  const std::uint32_t rows = (exists[0] ? row_mask(0) : 0) | (exists[1] ? row_mask(1) : 0);
-  for (std::uint32_t b = 0; b < Fragment::kBlocks; ++b) {
-    words[b] = col + b * Fragment::kBlockCols < pieces.cols ? words[b] & rows : 0;
+  std::uint64_t words[2] = {low, high};  // of two blocks each
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    std::uint64_t mask = 0;
+    for (std::uint32_t block = 0; block < 2; ++block) {
+      if (col + (2 * i + block) * Fragment::kBlockCols >= pieces.cols) continue;
+      mask |= (exists[0] ? code_mask(block, 0) : 0) | (exists[1] ? code_mask(block, 1) : 0);
+    }
+    words[i] &= mask;
   }
   std::uint8_t* const tile = packed + tile_idx * Fragment::kBytes;
-  *reinterpret_cast<uint4*>(tile + Fragment::kCodesOffset + lane * 16) = {words[0], words[1], words[2], words[3]};
+  *reinterpret_cast<ulonglong2*>(tile + Fragment::kCodesOffset + lane * 16) = {words[0], words[1]};
 
   const std::uint64_t scales = random_bits(key, place + 2);
   const bool has_block = col + t * Fragment::kBlockCols < pieces.cols;

@@ -48,13 +48,13 @@ __device__ __forceinline__ void multiply_two_blocks(const std::uint32_t (&words)
   std::uint32_t b[kColumns][4];
 #pragma unroll
   for (std::uint32_t n = 0; n < kColumns; ++n) load_matrices(b[n], rows[n] + at + kFirstBlock * 32);
-  std::uint32_t a[4];
-  decode_block<kFirstBlock>(words[kFirstBlock], scales_g, scales_g8, a);
+  std::uint32_t even[4];
+  std::uint32_t odd[4];
+  decode_two_blocks<kFirstBlock == 2>(words[kFirstBlock], words[kFirstBlock + 1], scales_g, scales_g8, even, odd);
 #pragma unroll
-  for (std::uint32_t n = 0; n < kColumns; ++n) mma_m16n8k16(sums.of[n][0], a, b[n][0], b[n][1]);
-  decode_block<kFirstBlock + 1>(words[kFirstBlock + 1], scales_g, scales_g8, a);
+  for (std::uint32_t n = 0; n < kColumns; ++n) mma_m16n8k16(sums.of[n][0], even, b[n][0], b[n][1]);
 #pragma unroll
-  for (std::uint32_t n = 0; n < kColumns; ++n) mma_m16n8k16(sums.of[n][1], a, b[n][2], b[n][3]);
+  for (std::uint32_t n = 0; n < kColumns; ++n) mma_m16n8k16(sums.of[n][1], odd, b[n][2], b[n][3]);
 }
 
 // tiles: where they begin. rows: what the lane gives load_matrices() for column 0 of each 8 rows. column: bytes from

@@ -42,10 +42,8 @@ __device__ __forceinline__ float load_cluster(std::uint32_t address) {
 
 // The sums of all blocks of a cluster, added in their order, to the warps whose share they are: each block keeps
 // its part of the warps. The ring serves as memory: a block of a cluster has one tile. True for those warps.
-template <std::uint32_t kMaxColumns>
-__device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sums)[kMaxColumns / 2],
-                                           std::uint32_t memory) {
-  constexpr std::uint32_t kSums = kMaxColumns / 2;
+template <std::uint32_t kMaxColumns, std::uint32_t kSums>
+__device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sums)[kSums], std::uint32_t memory) {
   const std::uint32_t warp = (threadIdx.x - kCopyThreads) / 32;
   const std::uint32_t own = memory + warp * kSums * 128 + threadIdx.x % 32 * 4;
   asm volatile("bar.sync 5, %0;" ::"n"(WgmmaShape<kMaxColumns>::kConsumerWarps * 32)
@@ -67,6 +65,44 @@ __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sum
   return mine;
 }
 
+// What a consumer warp needs for a tile.
+template <class Epilogue, std::uint32_t kMaxColumns>
+struct TileWork {
+  const WgmmaProblem& problem;
+  const Epilogue& epilogue;
+  const WgmmaTile& tile;
+  RingCursor<kMaxColumns>& ring;
+  std::uint32_t k_tiles;
+  std::uint32_t num_columns;
+  bool has_rows;  // of this warpgroup
+};
+
+// A tile of more than kLow and at most kHigh columns.
+template <bool kSplit, std::uint32_t kLow, std::uint32_t kHigh, class Epilogue, std::uint32_t kMaxColumns>
+__device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kMaxColumns>& work) {
+  using Shape = WgmmaShape<kMaxColumns>;
+  if constexpr (kHigh - kLow > Shape::kBucket) {
+    constexpr std::uint32_t kMiddle = (kLow + kHigh) / (2 * Shape::kBucket) * Shape::kBucket;
+    if (work.num_columns > kMiddle) {
+      consume_tile<kSplit, kMiddle, kHigh>(work);
+    } else {
+      consume_tile<kSplit, kLow, kMiddle>(work);
+    }
+  } else {
+    float sums[kHigh / 2] = {};
+    if (work.has_rows) {
+      multiply_tile<Epilogue::kRowSource, kLow, kHigh>(sums, work.ring, work.k_tiles, work.num_columns,
+                                                       work.problem.sixteen);
+    } else {
+      skip_tile(work.ring, work.k_tiles);
+    }
+    if constexpr (kSplit) {
+      if (!add_splits<kMaxColumns>(work.problem.num_splits, sums, work.ring.base)) return;
+    }
+    work.epilogue.template store<kHigh>(work.tile, sums);
+  }
+}
+
 template <bool kSplit, class Epilogue, std::uint32_t kMaxColumns>
 __device__ __forceinline__ void consume_tiles(const WgmmaProblem& problem, const TileMap& map, const Epilogue& epilogue,
                                               RingCursor<kMaxColumns> ring) {
@@ -75,16 +111,9 @@ __device__ __forceinline__ void consume_tiles(const WgmmaProblem& problem, const
   for (TileRange range(problem, map, WgmmaShape<kMaxColumns>::kStageTiles); !range.done(); range.advance()) {
     ring.wait_full();
     const WgmmaTile& tile = map.tiles[slot++ % kTileSlots];
-    float sums[kMaxColumns / 2] = {};
-    if (first_of_warpgroup < of_warp(tile.num_groups)) {
-      multiply_tile<Epilogue::kRowSource>(sums, ring, range.k.size(), of_warp(tile.num_columns), problem.sixteen);
-    } else {
-      skip_tile(ring, range.k.size());
-    }
-    if constexpr (kSplit) {
-      if (!add_splits<kMaxColumns>(problem.num_splits, sums, ring.base)) return;
-    }
-    epilogue.template store<kMaxColumns>(tile, sums);
+    consume_tile<kSplit, 0, kMaxColumns>(
+        TileWork<Epilogue, kMaxColumns>{problem, epilogue, tile, ring, range.k.size(), of_warp(tile.num_columns),
+                                        first_of_warpgroup < of_warp(tile.num_groups)});
   }
 }
 

@@ -29,17 +29,18 @@ __device__ __forceinline__ uint2 load_shared_8(std::uint32_t address) {
 }
 
 // kSteps products, of 16 numbers of K each, for more than kLow and at most kHigh columns. The number of columns is
-// chosen here, in the innermost loop: the compiler keeps products in flight only if all have the same registers.
-template <std::uint32_t kLow, std::uint32_t kHigh, std::size_t kSums, std::uint32_t kSteps>
+// chosen here, in the innermost loop, as far as consume_tile() has not chosen it.
+template <std::uint32_t kLow, std::uint32_t kHigh, std::uint32_t kGranule, std::size_t kSums, std::uint32_t kSteps>
 __device__ __forceinline__ void start_products(float (&sums)[kSums], const std::uint32_t (&fragments)[kSteps][4],
                                                std::uint32_t columns, std::uint32_t num_columns) {
-  if constexpr (kHigh - kLow > 8) {
+  if constexpr (kHigh - kLow > kGranule) {
     // The largest four first: they are the common ones where many columns are common.
-    constexpr std::uint32_t kMiddle = kHigh - kLow > 32 ? kHigh - 32 : (kLow + kHigh) / 16 * 8;
+    constexpr std::uint32_t kMiddle =
+        kHigh - kLow > 4 * kGranule ? kHigh - 4 * kGranule : (kLow + kHigh) / (2 * kGranule) * kGranule;
     if (num_columns > kMiddle) {
-      start_products<kMiddle, kHigh>(sums, fragments, columns, num_columns);
+      start_products<kMiddle, kHigh, kGranule>(sums, fragments, columns, num_columns);
     } else {
-      start_products<kLow, kMiddle>(sums, fragments, columns, num_columns);
+      start_products<kLow, kMiddle, kGranule>(sums, fragments, columns, num_columns);
     }
   } else {
     begin_products();
@@ -53,7 +54,7 @@ __device__ __forceinline__ void start_products(float (&sums)[kSums], const std::
 
 // A warpgroup's products, 64 numbers of K at a time. What a step needs is read from the ring in the step before, while
 // that one's products are still to start.
-template <bool kThreadCopies, std::uint32_t kMaxColumns>
+template <bool kThreadCopies, std::uint32_t kMaxColumns, std::uint32_t kLow, std::uint32_t kHigh>
 class RowProducts {
  public:
   using Shape = WgmmaShape<kMaxColumns>;
@@ -74,7 +75,7 @@ class RowProducts {
 
   // kHalf: which tile of its stage the step is. Moves the ring on after the last of a stage, and after the last step.
   template <std::uint32_t kHalf>
-  __device__ __forceinline__ void step(float (&sums)[kMaxColumns / 2], std::uint32_t (&fragments)[4][4], bool is_last) {
+  __device__ __forceinline__ void step(float (&sums)[kHigh / 2], std::uint32_t (&fragments)[4][4], bool is_last) {
     constexpr bool kEndsStage = kHalf + 1 == Shape::kStageTiles;
     RingCursor<kMaxColumns> following = ring_;
     if constexpr (kEndsStage) following.advance();
@@ -85,7 +86,7 @@ class RowProducts {
       if (!is_full) following.wait_full();
       read(following, kEndsStage ? 0 : kHalf + 1);
     }
-    start_products<0, kMaxColumns>(sums, fragments, columns, num_columns_);
+    start_products<kLow, kHigh, Shape::kGranule>(sums, fragments, columns, num_columns_);
     if constexpr (kThreadCopies && kEndsStage) {
       if (!is_last) publish_to_async_proxy();
     }
@@ -106,10 +107,8 @@ class RowProducts {
     std::uint32_t scales_g8[2];
     decode_row_scales(scales_.x, sixteen_, scales_g);
     decode_row_scales(scales_.y, sixteen_, scales_g8);
-    decode_block<0>(codes_.x, scales_g, scales_g8, fragments[0]);
-    decode_block<1>(codes_.y, scales_g, scales_g8, fragments[1]);
-    decode_block<2>(codes_.z, scales_g, scales_g8, fragments[2]);
-    decode_block<3>(codes_.w, scales_g, scales_g8, fragments[3]);
+    decode_two_blocks<false>(codes_.x, codes_.y, scales_g, scales_g8, fragments[0], fragments[1]);
+    decode_two_blocks<true>(codes_.z, codes_.w, scales_g, scales_g8, fragments[2], fragments[3]);
   }
 
   RingCursor<kMaxColumns>& ring_;
@@ -126,14 +125,14 @@ __device__ __forceinline__ void release(std::uint32_t empty) {
   if (threadIdx.x % 32 == 0) arrive(empty);
 }
 
-// sums[64 rows of the warpgroup][num_columns] += its rows of the tile times the activations, over `k_tiles` tiles
-// of 64. One buffer of decoded weights: a warpgroup decodes while others multiply. Two: while its own products run,
-// too.
-template <bool kThreadCopies, std::uint32_t kMaxColumns>
-__device__ __forceinline__ void multiply_tile(float (&sums)[kMaxColumns / 2], RingCursor<kMaxColumns>& ring,
+// sums[64 rows of the warpgroup][num_columns, in (kLow, kHigh]] += its rows of the tile times the activations, over
+// `k_tiles` tiles of 64.
+// One buffer of decoded weights: a warpgroup decodes while others multiply. Two: while its own products run, too.
+template <bool kThreadCopies, std::uint32_t kLow, std::uint32_t kHigh, std::uint32_t kMaxColumns>
+__device__ __forceinline__ void multiply_tile(float (&sums)[kHigh / 2], RingCursor<kMaxColumns>& ring,
                                               std::uint32_t k_tiles, std::uint32_t num_columns, std::uint32_t sixteen) {
   using Shape = WgmmaShape<kMaxColumns>;
-  RowProducts<kThreadCopies, kMaxColumns> rows(ring, num_columns, sixteen);
+  RowProducts<kThreadCopies, kMaxColumns, kLow, kHigh> rows(ring, num_columns, sixteen);
   std::uint32_t first[4][4];
   std::uint32_t done;  // the stage that products still read
   if constexpr (Shape::kBuffers == 1) {

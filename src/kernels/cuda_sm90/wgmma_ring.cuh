@@ -30,6 +30,10 @@ struct WgmmaShape {
   static constexpr std::uint32_t kTileGroups = kConsumerWarps;
   static constexpr std::uint32_t kStageTiles = kFew ? 2 : 1;
   static constexpr std::uint32_t kBuffers = kFew || kMost ? 2 : 1;  // of decoded weights
+  // The number of columns is chosen for a tile, up to kBucket, then for each product, up to kGranule: as far as the
+  // compiler keeps products in flight. Eight columns take as long as sixteen.
+  static constexpr std::uint32_t kBucket = kMost ? kMaxColumns : kMaxColumns == 32 ? 16 : 32;
+  static constexpr std::uint32_t kGranule = kMost ? 8 : 16;
 
   static constexpr std::uint32_t kColumnsBytes = kMaxColumns * kColumnBytes;  // of one tile of 64
   static constexpr std::uint32_t kGroupBytes = kStageTiles * kWeightTileBytes;
