@@ -43,10 +43,12 @@ class GpuLinear {
   }
 
   template <class Number>
-  [[nodiscard]] std::vector<Number> run(const std::vector<Bf16Bits>& x, std::uint32_t num_tokens) const {
+  [[nodiscard]] std::vector<Number> run(const std::vector<Bf16Bits>& x, std::uint32_t num_tokens,
+                                        bool batch_invariant = false) const {
     const DeviceLinearKernel& kernel = linear_nvfp4_bf16_mma();
     DeviceLinearProblem problem = problem_of();
     problem.output = sizeof(Number) == 4 ? DeviceOutput::kF32 : DeviceOutput::kBF16;
+    problem.batch_invariant = batch_invariant;
     EXPECT_EQ(kernel.refusal(problem, caps_, num_tokens), "");
     const auto plan = GpuQueue::must(kernel.plan(problem, caps_, num_tokens));
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
@@ -165,10 +167,11 @@ TEST(LinearDecode, ATokensBitsDoNotDependOnOthers) {
   std::vector<Bf16Bits> x(33 * spec.in_features);
   for (Bf16Bits& value : x) value = encode_bf16(random.uniform(-4.0F, 4.0F));
   const GpuLinear gpu(queue, linear);
-  const std::vector<float> together = gpu.run<float>(x, 33);
+  const std::vector<float> together = gpu.run<float>(x, 33, true);
   for (const std::uint32_t token : {0U, 5U, 16U, 32U}) {
     const auto from = x.begin() + token * static_cast<std::ptrdiff_t>(spec.in_features);
-    const std::vector<float> alone = gpu.run<float>({from, from + static_cast<std::ptrdiff_t>(spec.in_features)}, 1);
+    const std::vector<float> alone =
+        gpu.run<float>({from, from + static_cast<std::ptrdiff_t>(spec.in_features)}, 1, true);
     EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + token * 1000)) << token;
   }
 }
@@ -178,6 +181,7 @@ TEST(LinearDecode, RefusesWhatItCannotDo) {
   caps.sm = 90;
   caps.num_sms = 132;
   caps.shared_bytes_per_block = 232448;
+  caps.shared_bytes_per_sm = 233472;
   DeviceLinearProblem problem;
   problem.out_features = 256;
   problem.in_features = 256;

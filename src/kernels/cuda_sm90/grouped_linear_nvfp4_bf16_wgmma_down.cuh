@@ -9,45 +9,46 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-// Columns: ColumnImage (BF16 as FC1 writes it) or RowSource (rows of a quantiser).
-template <class Columns>
 struct ExpertDown {
-  static constexpr bool kRowSource = Columns::kByRow;
+  static constexpr bool kRowSource = false;
+  static constexpr std::uint32_t kFewestColumns = 32;
+  static constexpr std::uint32_t kMostColumns = 256;
 
-  Columns source;
+  ColumnImage source;
+  RowSource rows;                      // what `source` was made of, for factors
   const float* scale2 = nullptr;       // [E]
-  const float* row_factors = nullptr;  // RowSource: [rows of x] or null: 1
+  const float* row_factors = nullptr;  // [rows] or null: 1
   std::uint32_t row_groups = 0;
   float* partial = nullptr;         // [sorted rows][16 row_groups], or
   std::uint32_t* paired = nullptr;  // [sorted rows][row_groups][8]: rows g and g + 8 as a word of paired_floats.cuh
   float* paired_scales = nullptr;   // [sorted rows]
 
   [[nodiscard]] __device__ __forceinline__ float factor(const WgmmaTile& tile, std::uint32_t column) const {
-    if constexpr (kRowSource) {
-      if (row_factors != nullptr) return row_factors[source.row(tile.first_row + min(column, tile.num_valid - 1))];
-    }
-    return 1.0F;
+    if (row_factors == nullptr) return 1.0F;
+    return row_factors[rows.row(tile.first_row + min(column, tile.num_valid - 1))];
   }
 
+  using Scales = float;
+  [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const { return scale2[tile.expert]; }
+
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store(const WgmmaTile& tile, float (&sums)[kMaxColumns / 2]) const {
+  __device__ __forceinline__ void store(const WgmmaTile& tile, Scales scale, float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
     if (in_tile >= tile.num_groups) return;
     if (partial != nullptr) {
-      store_f32<kMaxColumns>(tile, tile.first_group + in_tile, sums);
+      store_f32<kMaxColumns>(tile, tile.first_group + in_tile, kFragmentUnit * scale, sums);
     } else {
-      store_paired<kMaxColumns>(tile, tile.first_group + in_tile, sums);
+      store_paired<kMaxColumns>(tile, tile.first_group + in_tile, kFragmentUnit * scale, sums);
     }
   }
 
  private:
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store_f32(const WgmmaTile& tile, std::uint32_t group,
+  __device__ __forceinline__ void store_f32(const WgmmaTile& tile, std::uint32_t group, float scale,
                                             float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t lane = threadIdx.x % 32;
     const std::uint64_t row_size = std::uint64_t{row_groups} * 16;
     const std::uint32_t first = lane % 4 * 2;
-    const float scale = kFragmentUnit * scale2[tile.expert];
     float* to = partial + (tile.first_row + first) * row_size + group * 16 + lane / 4;
 #pragma unroll
     for (std::uint32_t block = 0; block < kMaxColumns / 8; ++block) {
@@ -68,11 +69,10 @@ struct ExpertDown {
   }
 
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store_paired(const WgmmaTile& tile, std::uint32_t group,
+  __device__ __forceinline__ void store_paired(const WgmmaTile& tile, std::uint32_t group, float scale,
                                                float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t lane = threadIdx.x % 32;
     if (group == 0) {
-      const float scale = kFragmentUnit * scale2[tile.expert];
       for (std::uint32_t column = lane; column < tile.num_valid; column += 32) {
         paired_scales[tile.first_row + column] = scale * factor(tile, column);
       }

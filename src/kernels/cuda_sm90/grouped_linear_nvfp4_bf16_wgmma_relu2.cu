@@ -3,6 +3,7 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2, ColumnImage>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2, RowSource>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -3,6 +3,7 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai, ColumnImage>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai, RowSource>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

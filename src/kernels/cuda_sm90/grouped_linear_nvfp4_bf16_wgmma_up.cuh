@@ -13,12 +13,16 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-template <ExpertFunction kFunction>
+// Columns: ColumnImage, or RowSource where an image would be too large.
+template <ExpertFunction kFunction, class Columns>
 struct ExpertUp {
-  static constexpr bool kRowSource = true;
+  static constexpr bool kRowSource = Columns::kByRow;
+  static constexpr std::uint32_t kFewestColumns = kRowSource ? 128 : 32;
+  static constexpr std::uint32_t kMostColumns = 128;
   static constexpr bool kGated = is_gated(kFunction);
 
-  RowSource source;
+  Columns source;
+  RowSource rows;                       // what `source` was made of
   const float* gate_scale2 = nullptr;   // [E]
   const float* up_scale2 = nullptr;     // [E]
   const float* row_factors = nullptr;   // [rows of x] or null: 1
@@ -50,8 +54,8 @@ struct ExpertUp {
   [[nodiscard]] __device__ __forceinline__ float factor(const WgmmaTile& tile, std::uint32_t column) const {
     const std::uint32_t sorted_row = tile.first_row + min(column, tile.num_valid - 1);
     float product = 1.0F;
-    if (row_factors != nullptr) product = row_factors[source.row(sorted_row)];
-    if (pair_factors != nullptr) product *= pair_factors[source.pair_of_row[sorted_row]];
+    if (row_factors != nullptr) product = row_factors[rows.row(sorted_row)];
+    if (pair_factors != nullptr) product *= pair_factors[rows.pair_of_row[sorted_row]];
     return product;
   }
 
@@ -71,16 +75,24 @@ struct ExpertUp {
     }
   }
 
+  struct Scales {
+    float gate, up;
+  };
+  [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const {
+    return {kGated ? gate_scale2[tile.expert] : 0.0F, up_scale2[tile.expert]};
+  }
+
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store(const WgmmaTile& tile, float (&sums)[kMaxColumns / 2]) const {
+  __device__ __forceinline__ void store(const WgmmaTile& tile, const Scales& scales,
+                                        float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t lane = threadIdx.x % 32;
     const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
     const std::uint32_t group = tile.first_group + in_tile;
     const std::uint32_t piece = kGated ? group : 2 * group;  // of 8 numbers of a row of h
     if (piece / 8 >= (intermediate + 63) / 64) return;
     const bool exists = in_tile < tile.num_groups;  // else the image's end: zeros
-    const float up_scale = up_scale2[tile.expert] * kFragmentUnit;
-    const float gate_scale = kGated ? gate_scale2[tile.expert] * kFragmentUnit : 0.0F;
+    const float up_scale = scales.up * kFragmentUnit;
+    const float gate_scale = scales.gate * kFragmentUnit;
     const bool has_factors = row_factors != nullptr || pair_factors != nullptr;
 #pragma unroll
     for (std::uint32_t block = 0; block < kMaxColumns / 8; ++block) {

@@ -42,6 +42,12 @@ __device__ __forceinline__ void copy_bulk(std::uint32_t to, const void* from, st
                : "memory");
 }
 
+// To shared memory, from what other kernels wrote; `is_there` false: zeros.
+__device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from, bool is_there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(is_there ? 16 : 0) : "memory");
+}
+__device__ __forceinline__ void wait_for_own_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // A barrier of whole warps; id 0 is that of __syncthreads().
 __device__ __forceinline__ void sync_warps(std::uint32_t id, std::uint32_t num_threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
@@ -49,6 +55,7 @@ __device__ __forceinline__ void sync_warps(std::uint32_t id, std::uint32_t num_t
 
 // Asks for nothing, but is done where it stands: what depends on the value cannot be done before.
 __device__ __forceinline__ void pin(std::uint32_t& value) { asm volatile("" : "+r"(value)); }
+__device__ __forceinline__ void touch(std::uint32_t value) { asm volatile("" ::"r"(value)); }
 __device__ __forceinline__ void pin(float& value) { asm volatile("" : "+f"(value)); }
 
 }  // namespace nvfp4::kernels::cuda_sm90

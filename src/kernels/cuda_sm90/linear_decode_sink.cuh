@@ -8,6 +8,7 @@
 
 #include "kernels/contract/device_linear.h"
 #include "kernels/cuda_sm90/linear_decode_block.cuh"
+#include "kernels/cuda_sm90/linear_decode_one.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
 
@@ -55,6 +56,44 @@ struct LinearSink {
       for_each_sum(columns, totals, [&](std::uint32_t token, float factor, float first, float second) {
         put(token, feature, (half == 0 ? first : second) * scale * factor + offset);
       });
+    }
+  }
+};
+
+// The same for the blocks of linear_decode_one.cuh.
+struct OneTokenLinearSink {
+  static constexpr bool kAddsItems = false;
+  static constexpr bool kWaitsForIds = false;
+
+  LinearSink linear;
+  const float* factor = nullptr;  // [1] or null: 1
+
+  // Of the thread's row of 16.
+  struct Early {
+    std::uint32_t feature = 0;
+    float scale = 0.0F, offset = 0.0F;
+  };
+  template <class Block>
+  __device__ __forceinline__ Early early(const Block& block, std::uint32_t first) const {
+    Early early;
+    const std::uint32_t index = first + threadIdx.x / 16;
+    early.feature = index < block.num_items() ? block.item_of(index).row_group * 16 + threadIdx.x % 16 : ~0U;
+    if (early.feature >= linear.num_features) return early;
+    early.scale = linear.scale_of(early.feature);
+    if (linear.bias != nullptr) early.offset = linear.bias[early.feature];
+    return early;
+  }
+  template <class Block>
+  __device__ __forceinline__ void look_up(const Block& /*block*/, Early& /*early*/) const {}
+  template <class Block>
+  __device__ __forceinline__ void finish(const Block& block, std::uint32_t first, std::uint32_t num,
+                                         const Early& early) const {
+    for (std::uint32_t i = threadIdx.x; i < num * 16; i += blockDim.x) {
+      const Early e = i == threadIdx.x ? early : this->early(block, first + (i - threadIdx.x) / 16);
+      const float sum = block.sum_of(i / 16, i % 16) * e.scale;
+      if (e.feature < linear.num_features) {
+        linear.put(0, e.feature, __fmaf_rn(sum, factor == nullptr ? 1.0F : *factor, e.offset));
+      }
     }
   }
 };

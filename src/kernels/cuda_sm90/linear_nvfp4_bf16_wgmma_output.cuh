@@ -35,8 +35,12 @@ struct LinearOutput {
             bias != nullptr && row + 8 < out_features ? bias[row + 8] : 0.0F};
   }
 
+  struct Scales {};
+  [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& /*tile*/) const { return {}; }
+
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store(const WgmmaTile& tile, float (&sums)[kMaxColumns / 2]) const {
+  __device__ __forceinline__ void store(const WgmmaTile& tile, Scales /*scales*/,
+                                        float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t lane = threadIdx.x % 32;
     const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
     if (in_tile >= tile.num_groups) return;

@@ -3,11 +3,14 @@
 // combine_experts() as the third. A shared expert comes first, as two kernels of its own. W4A4 activations are rounded
 // before FC1 and FC2 by kernels of their own, to numbers that are exact in BF16. Bound: memory.
 #include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_sm90/moe_decode.h"
+#include "kernels/cuda_sm90/moe_decode_one.h"
 #include "kernels/cuda_sm90/moe_decode_round.h"
 #include "kernels/cuda_sm90/moe_decode_sinks.cuh"
 
@@ -15,10 +18,8 @@ namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_mma";
-constexpr std::uint32_t kChunk = 8;            // tokens of an item
-constexpr std::uint32_t kFewRows = 8;          // of activations, which all stay in shared memory
-constexpr std::uint32_t kBlockReserve = 1024;  // shared memory that the system takes of each block
-constexpr std::uint32_t kTokenPipeBytes = 96U << 10;
+constexpr std::uint32_t kChunk = 8;    // tokens of an item
+constexpr std::uint32_t kFewRows = 8;  // of activations, which all stay in shared memory
 
 constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
 constexpr std::uint32_t tiles_of(std::uint32_t cols) { return divided_up(cols, Fragment16x64::kCols); }
@@ -28,7 +29,6 @@ struct Expert {
   std::uint32_t hidden, intermediate, num_experts, top_k;
   bool gated;
   bool rows_of_pairs;  // in FC1: the rows of a token's experts differ
-  bool keeps_order;    // of sums
 
   [[nodiscard]] std::uint32_t num_pairs(std::uint32_t tokens) const { return tokens * std::max(top_k, 1U); }
   [[nodiscard]] std::uint32_t num_rows(std::uint32_t tokens) const {
@@ -46,7 +46,8 @@ struct Expert {
 };
 
 struct Machine {
-  std::uint32_t num_sms, block_bytes, sm_bytes;  // shared memory
+  std::uint32_t num_sms;
+  DecodeMemory memory;
 };
 
 // How a call of so many tokens runs. sums_tokens: FC2 sums over the experts.
@@ -55,62 +56,75 @@ struct Pipes {
   bool sums_tokens = false;
 };
 
-DecodePipe pipe_of_fc1(const Expert& e, const Machine& machine, std::uint32_t tokens, std::uint32_t max_bytes) {
-  DecodePipeNeeds needs;
+// Warps that share an item, warps, slots, tiles of a piece, buffers of rows, blocks of a multiprocessor; as measured.
+using Ways = std::span<const DecodeWay>;
+constexpr std::array<DecodeWay, 3> kOneTokenFc1 = {{{4, 12, 1, 8, 1, 2}, {4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 7> kFc1 = {{{1, 16, 2, 8, 2, 1},
+                                            {1, 12, 2, 11, 2, 1},
+                                            {1, 16, 2, 8, 1, 1},
+                                            {1, 12, 2, 8, 1, 1},
+                                            {1, 16, 2, 4, 1, 1},
+                                            {1, 8, 2, 4, 1, 1},
+                                            {1, 8, 2, 1, 1, 1}}};
+constexpr std::array<DecodeWay, 7> kFc2 = {{{1, 16, 2, 12, 2, 1},
+                                            {1, 12, 2, 12, 2, 1},
+                                            {1, 16, 2, 12, 1, 1},
+                                            {1, 12, 2, 6, 2, 1},
+                                            {1, 16, 2, 6, 1, 1},
+                                            {1, 8, 2, 4, 1, 1},
+                                            {1, 8, 2, 1, 1, 1}}};
+// Where a multiprocessor has fewer items than warps.
+constexpr std::array<DecodeWay, 2> kFewItemsFc2 = {{{4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 2> kOneTokenFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 4> kTokenFc2 = {
+    {{2, 16, 2, 8, 1, 1}, {2, 12, 2, 8, 1, 1}, {2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+
+bool has_few_items(const Expert& e, const Machine& machine, std::uint32_t tokens, std::uint32_t row_groups) {
+  constexpr std::uint32_t kWarps = 16;
+  return e.max_chunks(tokens) * row_groups < kWarps * machine.num_sms;
+}
+
+DecodePipe pipe_of_fc1(const Expert& e, const Machine& machine, std::uint32_t tokens) {
+  DecodeNeeds needs;
   needs.num_tiles = tiles_of(e.hidden);
   needs.rows_stay = e.num_rows(tokens) <= kFewRows;
-  needs.keeps_order = e.keeps_order;
   needs.row_slots = std::min(e.num_rows(tokens), kChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
-  needs.max_items = divided_up(e.max_chunks(tokens) * e.fc1_groups(), machine.num_sms);
-  needs.max_bytes = max_bytes;
-  return make_decode_pipe(needs);
+  const bool has_few = has_few_items(e, machine, tokens, e.fc1_groups());
+  return choose_decode_pipe(has_few ? Ways{kOneTokenFc1} : Ways{kFc1}, needs, machine.memory);
 }
 
 DecodePipe pipe_of_fc2(const Expert& e, const Machine& machine, std::uint32_t tokens) {
-  DecodePipeNeeds needs;
+  DecodeNeeds needs;
   needs.num_tiles = tiles_of(e.intermediate);
   needs.rows_stay = e.num_pairs(tokens) <= kChunk;
-  needs.keeps_order = e.keeps_order;
   needs.row_slots = std::min(e.num_pairs(tokens), kChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
-  needs.max_items = divided_up(e.max_chunks(tokens) * e.fc2_groups(), machine.num_sms);
-  needs.max_bytes = machine.block_bytes;
-  return make_decode_pipe(needs);
+  if (has_few_items(e, machine, tokens, e.fc2_groups())) {
+    const DecodePipe pipe = choose_decode_pipe(kFewItemsFc2, needs, machine.memory);
+    if (pipe.slots != 0) return pipe;
+  }
+  return choose_decode_pipe(kFc2, needs, machine.memory);
 }
 
 DecodePipe pipe_of_token_fc2(const Expert& e, const Machine& machine, std::uint32_t tokens) {
-  DecodePipeNeeds needs;
+  DecodeNeeds needs;
   needs.num_tiles = tiles_of(e.intermediate);
   needs.rows_stay = true;
-  needs.keeps_order = e.keeps_order;
   needs.row_slots = e.num_pairs(tokens);
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.result_bytes = TokenSink::result_bytes(e.num_pairs(tokens));
-  needs.max_items = e.max_chunks(tokens);
-  needs.max_bytes = std::min(kTokenPipeBytes, machine.block_bytes);
-  const DecodePipe pipe = make_decode_pipe(needs);
-  if (pipe.stages != 0) return pipe;
-  needs.max_bytes = machine.block_bytes;
-  return make_decode_pipe(needs);
+  return choose_decode_pipe(tokens == 1 ? Ways{kOneTokenFc2} : Ways{kTokenFc2}, needs, machine.memory);
 }
 
-// FC1's and FC2's blocks share a multiprocessor where both fit: FC2 then has its weights when FC1 ends.
 Pipes choose_pipes(const Expert& e, const Machine& machine, std::uint32_t tokens) {
   Pipes pipes;
+  pipes.fc1 = pipe_of_fc1(e, machine, tokens);
   if (e.top_k != 0 && e.num_pairs(tokens) <= kFewPairs) {
     pipes.fc2 = pipe_of_token_fc2(e, machine, tokens);
-    pipes.sums_tokens = pipes.fc2.stages != 0;
+    pipes.sums_tokens = pipes.fc2.slots != 0;
   }
-  if (pipes.sums_tokens) {
-    const std::uint32_t taken = pipes.fc2.num_bytes + 2 * kBlockReserve;
-    if (taken < machine.sm_bytes) {
-      pipes.fc1 = pipe_of_fc1(e, machine, tokens, std::min(machine.sm_bytes - taken, machine.block_bytes));
-    }
-  } else {
-    pipes.fc2 = pipe_of_fc2(e, machine, tokens);
-  }
-  if (pipes.fc1.stages == 0) pipes.fc1 = pipe_of_fc1(e, machine, tokens, machine.block_bytes);
+  if (!pipes.sums_tokens) pipes.fc2 = pipe_of_fc2(e, machine, tokens);
   return pipes;
 }
 
@@ -118,17 +132,15 @@ bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit
 Expert routed_expert(const MoeProblem& p) {
   const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
   const bool weights_matter = is_rounded(p) && p.router_weight_on_input;  // else they are a factor of the sums
-  return {p.hidden,         p.intermediate, p.num_experts, p.top_k, p.gated(), scales_differ || weights_matter,
-          p.batch_invariant};
+  return {p.hidden, p.intermediate, p.num_experts, p.top_k, p.gated(), scales_differ || weights_matter};
 }
-Expert shared_expert(const MoeProblem& p) {
-  return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false, p.batch_invariant};
-}
+Expert shared_expert(const MoeProblem& p) { return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false}; }
 Machine machine_of(const DeviceCaps& caps) {
-  return {caps.num_sms, static_cast<std::uint32_t>(caps.shared_bytes_per_block),
-          static_cast<std::uint32_t>(caps.shared_bytes_per_sm)};
+  return {
+      caps.num_sms,
+      {static_cast<std::uint32_t>(caps.shared_bytes_per_block), static_cast<std::uint32_t>(caps.shared_bytes_per_sm)}};
 }
-Machine machine_of(const DevicePlanSizes& sizes) { return {sizes.num_sms, sizes.choice[0], sizes.choice[1]}; }
+Machine machine_of(const DevicePlanSizes& sizes) { return {sizes.num_sms, {sizes.choice[0], sizes.choice[1]}}; }
 
 // Places in the workspace, for the routed experts or the shared one.
 struct Buffers {
@@ -181,11 +193,20 @@ struct Call {
   const DeviceStream stream;
 };
 
-template <class Sink>
-Status launch_items(const Call& c, const DecodeCall& call, const Sink& sink, std::uint32_t num_blocks) {
+template <class Sink, std::uint32_t kSplit>
+Status launch_blocks(const Call& c, const DecodeCall& call, const Sink& sink, std::uint32_t num_blocks) {
   const LaunchShape shape{
       .blocks = num_blocks, .num_threads = call.pipe.num_threads(), .shared_bytes = call.pipe.num_bytes};
-  return launch(kName, decode_kernel<Sink, 1>, shape, c.stream, call, sink);
+  return launch(kName, decode_kernel<Sink, kSplit, 1>, shape, c.stream, call, sink);
+}
+
+// A part of all items to each block.
+template <class Sink>
+Status launch_items(const Call& c, const Expert& e, const DecodeCall& call, const Sink& sink) {
+  const std::uint32_t num_items = e.max_chunks(c.args.num_tokens) * call.matrices.row_groups;
+  const std::uint32_t num_blocks = std::min(c.machine.num_sms * call.pipe.blocks_per_sm, num_items);
+  return call.pipe.split == 1 ? launch_blocks<Sink, 1>(c, call, sink, num_blocks)
+                              : launch_blocks<Sink, 4>(c, call, sink, num_blocks);
 }
 
 DecodePairs pairs_of(const Call& c, const Expert& e) {
@@ -197,10 +218,6 @@ DecodePairs pairs_of(const Call& c, const Expert& e) {
   pairs.num_ids = c.problem.num_ids();
   pairs.num_experts = e.num_experts;
   return pairs;
-}
-
-std::uint32_t num_blocks_of(const Call& c, const Expert& e, std::uint32_t row_groups) {
-  return std::min(c.machine.num_sms, e.max_chunks(c.args.num_tokens) * row_groups);
 }
 
 // The rows that FC1 multiplies.
@@ -237,7 +254,7 @@ Status launch_fc1(const Call& c, const Expert& e, const DecodeCall& call, const 
   sink.gate_scale2 = weights.gate_scale2;
   sink.up_scale2 = weights.up_scale2;
   sink.function = {c.problem.function, c.problem.swiglu_alpha, c.problem.swiglu_beta, c.problem.swiglu_limit};
-  return launch_items(c, call, sink, num_blocks_of(c, e, e.fc1_groups()));
+  return launch_items(c, e, call, sink);
 }
 
 Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
@@ -257,6 +274,19 @@ Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const Dev
   return e.gated ? launch_fc1<true>(c, e, call, weights, buffers) : launch_fc1<false>(c, e, call, weights, buffers);
 }
 
+Status round_h(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers,
+               const DecodePairs& pairs) {
+  RoundRows round;
+  round.h = buffers.h_f32;
+  round.num_cols = e.intermediate;
+  round.pairs = pairs;
+  if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = weights.fc2_input_scale;
+  round.rule = c.problem.input_rule;
+  round.values = buffers.h;
+  round.factors = buffers.h_factors;
+  return round_rows(round, c.stream);
+}
+
 // What FC2 multiplies, rounded before if it must be.
 Result<DecodeCall> fc2_call(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
                             const Buffers& buffers) {
@@ -266,15 +296,7 @@ Result<DecodeCall> fc2_call(const Call& c, const Expert& e, const DecodePipe& pi
   call.pairs = pairs_of(c, e);
   call.rows = {buffers.h, buffers.h_factors, call.pairs.num_pairs, 1};
   if (buffers.h_f32 == nullptr) return call;
-  RoundRows round;
-  round.h = buffers.h_f32;
-  round.num_cols = e.intermediate;
-  round.pairs = call.pairs;
-  if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = weights.fc2_input_scale;
-  round.rule = c.problem.input_rule;
-  round.values = buffers.h;
-  round.factors = buffers.h_factors;
-  NVFP4_RETURN_IF_ERROR(round_rows(round, c.stream));
+  NVFP4_RETURN_IF_ERROR(round_h(c, e, weights, buffers, call.pairs));
   return call;
 }
 
@@ -283,7 +305,7 @@ Status run_partial_fc2(const Call& c, const Expert& e, const DecodePipe& pipe, c
   const auto call = fc2_call(c, e, pipe, weights, buffers);
   NVFP4_RETURN_IF_ERROR(call);
   const PartialSink sink{buffers.partial, e.hidden, weights.down_scale2};
-  return launch_items(c, *call, sink, num_blocks_of(c, e, e.fc2_groups()));
+  return launch_items(c, e, *call, sink);
 }
 
 // The weights with which the experts' answers are added up.
@@ -303,7 +325,7 @@ Status run_token_fc2(const Call& c, const Expert& e, const DecodePipe& pipe) {
   sink.router_weights = output_weights(c);
   sink.shared_partial = c.workspace.shared.partial;
   sink.shared_weights = c.args.shared_weights;
-  return launch_items(c, *call, sink, e.fc2_groups());
+  return launch_blocks<TokenSink, 2>(c, *call, sink, e.fc2_groups());
 }
 
 Status combine(const Call& c) {
@@ -320,6 +342,32 @@ Status combine(const Call& c) {
   return combine_experts(combine, c.stream);
 }
 
+// One token, whose experts all multiply the same row.
+Status run_one_token(const Call& c, const Expert& e, const OneTokenPipes& pipes) {
+  const DeviceExperts& weights = c.weights.experts;
+  const Buffers& buffers = c.workspace.routed;
+  OneTokenMoe moe{c.problem, weights, pipes, c.machine.num_sms, pairs_of(c, e), c.args.x};
+  if (buffers.rows != nullptr) {
+    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
+    moe.x = buffers.rows;
+    moe.x_factor = buffers.row_factors;
+  } else if (c.problem.router_weight_on_input) {
+    moe.pair_factors = c.args.router_weights;
+  }
+  moe.h = buffers.h;
+  moe.h_f32 = buffers.h_f32;
+  moe.router_weights = output_weights(c);
+  moe.shared_partial = c.workspace.shared.partial;
+  moe.shared_weights = c.args.shared_weights;
+  moe.y = c.args.y;
+  NVFP4_RETURN_IF_ERROR(run_one_token_fc1(moe, c.stream));
+  if (moe.h_f32 != nullptr) {
+    NVFP4_RETURN_IF_ERROR(round_h(c, e, weights, buffers, moe.pairs));
+    moe.h_factors = buffers.h_factors;
+  }
+  return run_one_token_fc2(moe, c.stream);
+}
+
 Status run_shared(const Call& c) {
   const Expert e = shared_expert(c.problem);
   const Pipes pipes = choose_pipes(e, c.machine, c.args.num_tokens);
@@ -330,7 +378,7 @@ Status run_shared(const Call& c) {
 bool fits(const Expert& e, const Machine& machine, std::uint32_t max_tokens) {
   for (std::uint32_t tokens = 1; tokens <= max_tokens; ++tokens) {
     const Pipes pipes = choose_pipes(e, machine, tokens);
-    if (pipes.fc1.stages == 0 || pipes.fc2.stages == 0) return false;
+    if (pipes.fc1.slots == 0 || pipes.fc2.slots == 0) return false;
   }
   return true;
 }
@@ -358,13 +406,17 @@ Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, st
   plan.sizes.max_tokens = max_tokens;
   const Machine machine = machine_of(caps);
   plan.sizes.num_sms = machine.num_sms;
-  plan.sizes.choice[0] = machine.block_bytes;
-  plan.sizes.choice[1] = machine.sm_bytes;
+  plan.sizes.choice[0] = machine.memory.block_bytes;
+  plan.sizes.choice[1] = machine.memory.sm_bytes;
   plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
-  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 1>, caps));
-  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 1>, caps));
-  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<PartialSink, 1>, caps));
-  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, decode_kernel<TokenSink, 1>, caps));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 1, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 4, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 1, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 4, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<PartialSink, 1, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<PartialSink, 4, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<TokenSink, 2, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR(allow_one_token_moe(caps));
   return plan;
 }
 
@@ -380,6 +432,11 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
                stream};
   if (plan.problem.shared_intermediate != 0) NVFP4_RETURN_IF_ERROR(run_shared(c));
   const Expert e = routed_expert(plan.problem);
+  if (args.num_tokens == 1 && !e.rows_of_pairs) {
+    const OneTokenPipes one = choose_one_token_pipes(plan.problem, c.machine.num_sms, c.machine.memory.block_bytes,
+                                                     c.machine.memory.sm_bytes);
+    if (one.exist()) return run_one_token(c, e, one);
+  }
   const Pipes pipes = choose_pipes(e, c.machine, args.num_tokens);
   NVFP4_RETURN_IF_ERROR(run_fc1(c, e, pipes.fc1, weights.experts, c.workspace.routed));
   if (pipes.sums_tokens) return run_token_fc2(c, e, pipes.fc2);

@@ -120,7 +120,6 @@ struct TokenSink {
   static constexpr bool kOneRowGroup = true;
   static constexpr bool kIdsAreEarly = true;
   static constexpr std::uint32_t kRows = 16;
-  static constexpr std::uint32_t kBarrier = 1;  // of the warps that add up
 
   Bf16Bits* y = nullptr;  // [T, H]
   std::uint32_t hidden = 0;
@@ -131,12 +130,26 @@ struct TokenSink {
   const float* shared_partial = nullptr;  // [T, H] or null
   const float* shared_weights = nullptr;  // [T]; null: 1
 
-  // In shared memory: [pairs][16] float32.
-  [[nodiscard]] static constexpr std::uint32_t result_bytes(std::uint32_t num_pairs) { return num_pairs * kRows * 4; }
+  // In shared memory: the sums, float32 [pairs][16], and what they are added up with.
+  struct Slot {
+    float weight;
+    bool is_here;
+  };
+  [[nodiscard]] static constexpr std::uint32_t result_bytes(std::uint32_t num_pairs) {
+    return num_pairs * (kRows * 4 + static_cast<std::uint32_t>(sizeof(Slot)));
+  }
+  [[nodiscard]] __device__ __forceinline__ static Slot* slots(const DecodeCall& call, std::uint8_t* results) {
+    return reinterpret_cast<Slot*>(results + call.pairs.num_pairs * kRows * 4);
+  }
 
   using Scales = float;
   __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert] * kFragmentUnit; }
-  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+  __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* results) const {
+    for (std::uint32_t pair = threadIdx.x; pair < call.pairs.num_pairs; pair += blockDim.x) {
+      slots(call, results)[pair] = {router_weights == nullptr ? 1.0F : router_weights[pair],
+                                    expert_of(call.pairs, pair) != kNoExpert};
+    }
+  }
   template <std::uint32_t kColumns>
   __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, Scales scale, std::uint32_t /*row_group*/,
                                         const float4 (&totals)[kColumns], std::uint8_t* results) const {
@@ -148,17 +161,15 @@ struct TokenSink {
     });
   }
   __device__ __forceinline__ void end(const DecodeCall& call, std::uint8_t* results) const {
-    const std::uint32_t num_threads = 32 * call.pipe.teams;
-    sync_warps(kBarrier, num_threads);
-    const std::uint32_t first_thread = 32 * call.pipe.num_compute_warps();
-    for (std::uint32_t i = threadIdx.x - first_thread; i < num_tokens * kRows; i += num_threads) {
+    __syncthreads();
+    for (std::uint32_t i = threadIdx.x; i < num_tokens * kRows; i += blockDim.x) {
       const std::uint32_t token = i / kRows;
       const float* from = reinterpret_cast<const float*>(results) + token * top_k * kRows + i % kRows;
+      const Slot* slot = slots(call, results) + token * top_k;
       float sum = 0.0F;
-      for (std::uint32_t slot = 0; slot < top_k; ++slot, from += kRows) {
-        const std::uint32_t pair = token * top_k + slot;
-        if (expert_of(call.pairs, pair) == kNoExpert) continue;
-        sum = __fmaf_rn(router_weights == nullptr ? 1.0F : router_weights[pair], *from, sum);
+#pragma unroll 4
+      for (std::uint32_t j = 0; j < top_k; ++j) {
+        if (slot[j].is_here) sum = __fmaf_rn(slot[j].weight, from[j * kRows], sum);
       }
       const std::size_t place = std::size_t{token} * hidden + blockIdx.x * kRows + i % kRows;
       if (shared_partial != nullptr) {

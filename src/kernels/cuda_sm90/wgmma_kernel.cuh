@@ -89,6 +89,7 @@ __device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kMaxColumn
       consume_tile<kSplit, kLow, kMiddle>(work);
     }
   } else {
+    const auto scales = work.epilogue.scales(work.tile);  // loaded before they are needed
     float sums[kHigh / 2] = {};
     if (work.has_rows) {
       multiply_tile<Epilogue::kRowSource, kLow, kHigh>(sums, work.ring, work.k_tiles, work.num_columns,
@@ -99,7 +100,7 @@ __device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kMaxColumn
     if constexpr (kSplit) {
       if (!add_splits<kMaxColumns>(work.problem.num_splits, sums, work.ring.base)) return;
     }
-    work.epilogue.template store<kHigh>(work.tile, sums);
+    work.epilogue.template store<kHigh>(work.tile, scales, sums);
   }
 }
 

@@ -66,21 +66,21 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
   return launch(name, wgmma_kernel<Epilogue, kMaxColumns, kSplit>, shape, stream, problem, epilogue);
 }
 
-// The kinds of one epilogue, all of them.
-template <class Epilogue>
+// The kinds of one epilogue: kFewestColumns, twice that, ... to kMostColumns.
+template <class Epilogue, std::uint32_t kKind = Epilogue::kFewestColumns>
 Status allow_grouped_wgmma(const char* name) {
-  NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 32>(name)));
-  NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 64>(name)));
-  NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 128>(name)));
-  return allow_wgmma<Epilogue, 256>(name);
+  if constexpr (kKind < Epilogue::kMostColumns) {
+    NVFP4_RETURN_IF_ERROR((allow_grouped_wgmma<Epilogue, 2 * kKind>(name)));
+  }
+  return allow_wgmma<Epilogue, kKind>(name);
 }
 
-template <class Epilogue>
+template <class Epilogue, std::uint32_t kKind = Epilogue::kFewestColumns>
 Status launch_grouped_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilogue, DeviceStream stream) {
-  if (run.kind <= 32) return launch_wgmma<32>(name, run, epilogue, stream);
-  if (run.kind <= 64) return launch_wgmma<64>(name, run, epilogue, stream);
-  if (run.kind <= 128) return launch_wgmma<128>(name, run, epilogue, stream);
-  return launch_wgmma<256>(name, run, epilogue, stream);
+  if constexpr (kKind < Epilogue::kMostColumns) {
+    if (run.kind > kKind) return launch_grouped_wgmma<Epilogue, 2 * kKind>(name, run, epilogue, stream);
+  }
+  return launch_wgmma<kKind>(name, run, epilogue, stream);
 }
 
 // For the file that compiles an epilogue's kernels, and for the others.

@@ -1,0 +1,260 @@
+// What a block of the kernels for one token does. Its work is a list of items: 16 rows of a matrix and all of K.
+// `split` warps share an item, each with a part of K, and every warp has its own slots in shared memory, for its parts
+// of so many items: it asks for all of them at once, before the kernels ahead have ended where it knows the matrix, and
+// for more as soon as it has multiplied one. A Sink says what becomes of the sums. Bound: latency, then memory.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/contract/device_plan.h"
+#include "kernels/cuda_shared/dependent_launch.cuh"
+#include "kernels/cuda_sm90/linear_decode_one.h"
+#include "kernels/cuda_sm90/linear_decode_tiles.cuh"
+#include "kernels/cuda_sm90/moe_decode_chunks.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+struct OneTokenCall {
+  OneTokenPipe pipe;
+  const std::uint8_t* matrices = nullptr;  // [experts][row_groups][num_tiles][576]
+  std::uint32_t row_groups = 0;
+  std::uint32_t num_cols = 0;      // K, a multiple of 16
+  const Bf16Bits* rows = nullptr;  // [1 or pairs, K]
+  DecodePairs pairs;
+  std::uint32_t sixteen = 16;  // see decode_row_scales()
+};
+
+template <class Sink>
+class OneTokenBlock {
+  static constexpr std::uint32_t kLanes = 0xFFFFFFFFU;
+  static constexpr std::uint32_t kRows = 16;
+
+ public:
+  __device__ __forceinline__ OneTokenBlock(const OneTokenCall& call, const Sink& sink, std::uint8_t* shared)
+      : call_(call),
+        pipe_(call.pipe),
+        sink_(sink),
+        shared_(shared),
+        base_(shared_address(shared)),
+        warp_(__shfl_sync(kLanes, threadIdx.x / 32, 0)),
+        lane_(threadIdx.x % 32),
+        team_(warp_ >> pipe_.split_shift),
+        first_tile_(first_tile_of(warp_ & (pipe_.split() - 1))),
+        num_tiles_(first_tile_of((warp_ & (pipe_.split() - 1)) + 1) - first_tile_) {}
+
+  __device__ __forceinline__ void run() {
+    touch_parameters();
+    if constexpr (Sink::kAddsItems) {
+      count_ = call_.pairs.num_pairs;
+    } else {
+      first_ = blockIdx.x * pipe_.block_items + min(blockIdx.x, pipe_.larger_blocks);
+      count_ = pipe_.block_items + (blockIdx.x < pipe_.larger_blocks ? 1 : 0);
+    }
+    own_items_ = team_ < count_ ? (count_ - team_ + pipe_.teams() - 1) >> pipe_.teams_shift() : 0;
+    // A lane asks for every 32nd of the warp's items.
+    const Item item = item_of(min(team_ + lane_ * pipe_.teams(), count_ - 1));
+    if (lane_ < pipe_.slots) init_barrier(slot_full(lane_), 1);
+    publish_barriers();
+    __syncwarp();
+    if constexpr (Sink::kWaitsForIds) {
+      wait_for_earlier_kernels();
+      ask_for_rows();
+    }
+    let_next_kernel_start();
+    typename Sink::Early early = sink_.early(*this, 0);
+    const std::uint8_t* from = matrix_of(item);
+    if (lane_ >= own_items_) from = nullptr;
+    here_ = call_.pairs.ids == nullptr ? kLanes : __ballot_sync(kLanes, from != nullptr);
+    if (lane_ < min(pipe_.slots, own_items_)) ask(lane_, from);
+    sink_.look_up(*this, early);
+    if constexpr (!Sink::kWaitsForIds) {
+      wait_for_earlier_kernels();
+      ask_for_rows();
+    }
+    if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early);
+    wait_for_own_copies();
+    __syncwarp();
+    multiply(from, early);
+  }
+
+  // For sinks.
+  struct Item {
+    std::uint32_t pair, row_group;
+  };
+  __device__ __forceinline__ Item item_of(std::uint32_t index) const {
+    if constexpr (Sink::kAddsItems) return {index, blockIdx.x};
+    if (call_.pairs.ids == nullptr) return {0, first_ + index};
+    const std::uint32_t pair = (first_ + index) / call_.row_groups;
+    return {pair, first_ + index - pair * call_.row_groups};
+  }
+  __device__ __forceinline__ std::uint32_t num_items() const { return count_; }
+  __device__ __forceinline__ std::uint32_t expert_of_pair(std::uint32_t pair) const {
+    return call_.pairs.ids == nullptr ? 0 : expert_of(call_.pairs, pair);
+  }
+  // The pair of the warp's turn.
+  __device__ __forceinline__ std::uint32_t pair_of_turn(std::uint32_t turn) const {
+    return team_ + turn * pipe_.teams();
+  }
+  // The sum of a row of item `index` of a group, over the warps that shared it.
+  __device__ __forceinline__ float sum_of(std::uint32_t index, std::uint32_t row) const {
+    const float* const from = sums() + (index << pipe_.split_shift) * kRows + row;
+    float parts[kOneTokenWarps];
+#pragma unroll
+    for (std::uint32_t i = 0; i < kOneTokenWarps; ++i) parts[i] = i < pipe_.split() ? from[i * kRows] : 0.0F;
+#pragma unroll
+    for (std::uint32_t step = 1; step < kOneTokenWarps; step *= 2) {
+#pragma unroll
+      for (std::uint32_t i = 0; i < kOneTokenWarps; i += 2 * step) parts[i] += parts[i + step];
+    }
+    return parts[0];
+  }
+  // The sum of a row over all warps, where each has added up its items.
+  __device__ __forceinline__ float sum_of_warps(std::uint32_t row) const {
+    float sum = 0.0F;
+#pragma unroll
+    for (std::uint32_t warp = 0; warp < kOneTokenWarps; ++warp) sum += sums()[warp * kRows + row];
+    return sum;
+  }
+
+ private:
+  // Whoever reads a kernel's parameters first waits for them: before the kernels ahead have ended.
+  __device__ __forceinline__ void touch_parameters() const {
+    const auto* const call = reinterpret_cast<const std::uint32_t*>(&call_);
+    const auto* const sink = reinterpret_cast<const std::uint32_t*>(&sink_);
+#pragma unroll
+    for (std::uint32_t i = 0; i < sizeof(OneTokenCall) / 4; i += 8) touch(call[i]);
+#pragma unroll
+    for (std::uint32_t i = 0; i < sizeof(Sink) / 4; i += 8) touch(sink[i]);
+  }
+  __device__ __forceinline__ std::uint32_t first_tile_of(std::uint32_t part) const {
+    return pipe_.num_tiles * part >> pipe_.split_shift;
+  }
+  __device__ __forceinline__ std::uint32_t slot_full(std::uint32_t slot) const {
+    return base_ + pipe_.barriers_at + 8 * (warp_ * pipe_.slots + slot);
+  }
+  __device__ __forceinline__ std::uint32_t slot_at(std::uint32_t slot) const {
+    return (warp_ * pipe_.slots + slot) * pipe_.part_tiles * kTileBytes;
+  }
+  __device__ __forceinline__ std::uint32_t row_at(std::uint32_t turn) const {
+    const std::uint32_t place = Sink::kAddsItems ? turn * kOneTokenWarps + warp_ : warp_;
+    return base_ + pipe_.rows_at + place * pipe_.part_tiles * kTileColumnBytes;
+  }
+  // Only the list of one matrix is longer than a warp.
+  __device__ __forceinline__ bool is_here(std::uint32_t turn) const { return (here_ >> turn % 32 & 1) != 0; }
+  __device__ __forceinline__ float* sums() const { return reinterpret_cast<float*>(shared_ + pipe_.sums_at); }
+
+  // The warp's part of an item, null where the expert is not here.
+  __device__ __forceinline__ const std::uint8_t* matrix_of(const Item& item) const {
+    const std::uint32_t expert = expert_of_pair(item.pair);
+    if (expert == kNoExpert) return nullptr;
+    const std::uint64_t group = std::uint64_t{expert} * call_.row_groups + item.row_group;
+    return call_.matrices + (group * pipe_.num_tiles + first_tile_) * kTileBytes;
+  }
+  __device__ __forceinline__ void ask(std::uint32_t slot, const std::uint8_t* from) const {
+    if (from == nullptr || num_tiles_ == 0) {
+      arrive(slot_full(slot));
+      return;
+    }
+    arrive_with_bytes(slot_full(slot), num_tiles_ * kTileBytes);
+    copy_bulk(base_ + slot_at(slot), from, num_tiles_ * kTileBytes, slot_full(slot));
+  }
+
+  // The columns that the warp needs, to a place of its own.
+  __device__ __forceinline__ void ask_for_rows() const {
+    const std::uint32_t turns = Sink::kAddsItems ? own_items_ : 1;
+    for (std::uint32_t turn = 0; turn < turns; ++turn) {
+      if (Sink::kAddsItems && !is_here(turn)) continue;
+      const Bf16Bits* from = call_.rows + first_tile_ * 64;
+      if constexpr (Sink::kAddsItems) from += pair_of_turn(turn) * call_.num_cols;
+      for (std::uint32_t i = lane_; i < num_tiles_ * 8; i += 32) {
+        const bool is_there = first_tile_ * 64 + i * 8 < call_.num_cols;
+        copy_16_bytes(row_at(turn) + i * 16, is_there ? from + i * 8 : call_.rows, is_there);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void multiply(const std::uint8_t* from, typename Sink::Early& early) {
+    // Teams pass the same number of turns, as they meet after some.
+    const std::uint32_t turns = (count_ + pipe_.teams() - 1) >> pipe_.teams_shift();
+    std::uint32_t slot = 0;
+    std::uint32_t parity = 0;
+    std::uint32_t in_group = 0;
+    float2 added = {0.0F, 0.0F};
+    for (std::uint32_t turn = 0; turn < turns; ++turn) {
+      if (turn < own_items_) {
+        wait(slot_full(slot), parity);
+        TileSums<1> sums;
+        const std::uint32_t rows[1] = {row_at(turn) + lane_ / 8 * 16};
+        if (is_here(turn)) multiply_tiles<1>(shared_ + slot_at(slot), num_tiles_, rows, 0, call_.sixteen, sums);
+        __syncwarp();
+        const std::uint32_t next = turn + pipe_.slots;
+        if (next < own_items_ && lane_ == next % 32) {
+          if (next >= 32) from = matrix_of(item_of(team_ + next * pipe_.teams()));
+          ask(slot, from);
+        }
+        const float4 total = sums.total(0);
+        if constexpr (Sink::kAddsItems) {
+          const float factor = __shfl_sync(kLanes, early.factor, static_cast<int>(turn));
+          added.x = __fmaf_rn(factor, total.x, added.x);
+          added.y = __fmaf_rn(factor, total.z, added.y);
+        } else {
+          put_sums(in_group, {total.x, total.z});
+        }
+        if (++slot == pipe_.slots) {
+          slot = 0;
+          parity ^= 1;
+        }
+      }
+      if constexpr (!Sink::kAddsItems) {
+        if (++in_group != kOneTokenGroup && turn + 1 != turns) continue;
+        __syncthreads();
+        const std::uint32_t first = (turn + 1 - in_group) << pipe_.teams_shift();
+        sink_.finish(*this, first, min(in_group << pipe_.teams_shift(), count_ - first), early);
+        if (turn + 1 == turns) break;
+        __syncthreads();
+        early = sink_.early(*this, (turn + 1) << pipe_.teams_shift());
+        sink_.look_up(*this, early);
+        in_group = 0;
+      }
+    }
+    if constexpr (Sink::kAddsItems) {
+      put_sums(0, added);
+      __syncthreads();
+      sink_.finish(*this, early);
+    }
+  }
+  // Of rows g and g + 8, of which four lanes have the same.
+  __device__ __forceinline__ void put_sums(std::uint32_t turn, const float2& of_rows) const {
+    if (lane_ % 4 != 0) return;
+    float* const to = sums() + (turn * kOneTokenWarps + warp_) * kRows + lane_ / 4;
+    to[0] = of_rows.x;
+    to[8] = of_rows.y;
+  }
+
+  const OneTokenCall& call_;
+  const OneTokenPipe& pipe_;
+  const Sink& sink_;
+  std::uint8_t* const shared_;
+  const std::uint32_t base_;
+  const std::uint32_t warp_;
+  const std::uint32_t lane_;
+  const std::uint32_t team_;
+  const std::uint32_t first_tile_;
+  const std::uint32_t num_tiles_;
+  std::uint32_t first_ = 0;
+  std::uint32_t count_ = 0;
+  std::uint32_t own_items_ = 0;
+  std::uint32_t here_ = 0;  // bit i: turn i's expert
+};
+
+// Two such blocks fit on a multiprocessor.
+template <class Sink>
+__global__ void __launch_bounds__(kOneTokenThreads, 2)
+    one_token_kernel(const __grid_constant__ OneTokenCall call, const __grid_constant__ Sink sink) {
+  extern __shared__ __align__(128) std::uint8_t shared[];
+  OneTokenBlock<Sink>(call, sink, shared).run();
+}
+
+}  // namespace nvfp4::kernels::cuda_sm90
