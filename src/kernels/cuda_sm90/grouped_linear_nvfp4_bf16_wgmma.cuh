@@ -7,14 +7,11 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSilu, ColumnImage>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSilu, RowSource>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kGeluTanh, ColumnImage>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kGeluTanh, RowSource>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSwigluOai, ColumnImage>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSwigluOai, RowSource>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kRelu2, ColumnImage>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kRelu2, RowSource>);
-NVFP4_GROUPED_WGMMA(extern, ExpertDown);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSilu>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kGeluTanh>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSwigluOai>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kRelu2>);
+NVFP4_GROUPED_WGMMA(extern, ExpertDown<ColumnImage>);
+NVFP4_GROUPED_WGMMA(extern, ExpertDown<RowSource>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

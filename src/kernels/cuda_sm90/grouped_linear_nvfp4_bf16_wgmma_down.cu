@@ -3,6 +3,6 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertDown);
+NVFP4_GROUPED_WGMMA(, ExpertDown<ColumnImage>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

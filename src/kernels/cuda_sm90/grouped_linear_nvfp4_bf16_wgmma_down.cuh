@@ -9,23 +9,24 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
+// Columns: ColumnImage (BF16 as FC1 writes it) or RowSource (rows of a quantiser).
+template <class Columns>
 struct ExpertDown {
-  static constexpr bool kRowSource = false;
-  static constexpr std::uint32_t kFewestColumns = 32;
-  static constexpr std::uint32_t kMostColumns = 256;
+  static constexpr bool kRowSource = Columns::kByRow;
 
-  ColumnImage source;
-  RowSource rows;                      // what `source` was made of, for factors
+  Columns source;
   const float* scale2 = nullptr;       // [E]
-  const float* row_factors = nullptr;  // [rows] or null: 1
+  const float* row_factors = nullptr;  // RowSource: [rows of x] or null: 1
   std::uint32_t row_groups = 0;
   float* partial = nullptr;         // [sorted rows][16 row_groups], or
   std::uint32_t* paired = nullptr;  // [sorted rows][row_groups][8]: rows g and g + 8 as a word of paired_floats.cuh
   float* paired_scales = nullptr;   // [sorted rows]
 
   [[nodiscard]] __device__ __forceinline__ float factor(const WgmmaTile& tile, std::uint32_t column) const {
-    if (row_factors == nullptr) return 1.0F;
-    return row_factors[rows.row(tile.first_row + min(column, tile.num_valid - 1))];
+    if constexpr (kRowSource) {
+      if (row_factors != nullptr) return row_factors[source.row(tile.first_row + min(column, tile.num_valid - 1))];
+    }
+    return 1.0F;
   }
 
   using Scales = float;

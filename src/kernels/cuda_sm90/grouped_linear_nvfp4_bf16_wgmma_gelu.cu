@@ -3,7 +3,6 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kGeluTanh, ColumnImage>);
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kGeluTanh, RowSource>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kGeluTanh>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

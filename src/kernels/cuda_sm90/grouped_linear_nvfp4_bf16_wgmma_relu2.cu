@@ -3,7 +3,6 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2, ColumnImage>);
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2, RowSource>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -3,7 +3,6 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSilu, ColumnImage>);
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSilu, RowSource>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSilu>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -3,7 +3,6 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai, ColumnImage>);
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai, RowSource>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

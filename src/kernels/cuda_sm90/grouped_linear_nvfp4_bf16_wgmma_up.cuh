@@ -13,16 +13,12 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-// Columns: ColumnImage, or RowSource where an image would be too large.
-template <ExpertFunction kFunction, class Columns>
+template <ExpertFunction kFunction>
 struct ExpertUp {
-  static constexpr bool kRowSource = Columns::kByRow;
-  static constexpr std::uint32_t kFewestColumns = kRowSource ? 128 : 32;
-  static constexpr std::uint32_t kMostColumns = 128;
+  static constexpr bool kRowSource = true;
   static constexpr bool kGated = is_gated(kFunction);
 
-  Columns source;
-  RowSource rows;                       // what `source` was made of
+  RowSource source;
   const float* gate_scale2 = nullptr;   // [E]
   const float* up_scale2 = nullptr;     // [E]
   const float* row_factors = nullptr;   // [rows of x] or null: 1
@@ -54,8 +50,8 @@ struct ExpertUp {
   [[nodiscard]] __device__ __forceinline__ float factor(const WgmmaTile& tile, std::uint32_t column) const {
     const std::uint32_t sorted_row = tile.first_row + min(column, tile.num_valid - 1);
     float product = 1.0F;
-    if (row_factors != nullptr) product = row_factors[rows.row(sorted_row)];
-    if (pair_factors != nullptr) product *= pair_factors[rows.pair_of_row[sorted_row]];
+    if (row_factors != nullptr) product = row_factors[source.row(sorted_row)];
+    if (pair_factors != nullptr) product *= pair_factors[source.pair_of_row[sorted_row]];
     return product;
   }
 

@@ -40,18 +40,21 @@ std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, 
 }
 
 // Clusters of so many blocks that the device runs at once.
+template <std::uint32_t kMaxColumns>
 std::uint32_t max_clusters(std::uint32_t num_splits) {
   cudaLaunchAttribute attribute;
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {num_splits, 1, 1};
   cudaLaunchConfig_t config{};
   config.gridDim = num_splits;
-  config.blockDim = WgmmaShape<128>::kThreads;
-  config.dynamicSmemBytes = WgmmaShape<128>::kSharedBytes;
+  config.blockDim = WgmmaShape<kMaxColumns>::kThreads;
+  config.dynamicSmemBytes = WgmmaShape<kMaxColumns>::kSharedBytes;
   config.attrs = &attribute;
   config.numAttrs = 1;
   int count = 0;
-  if (cudaOccupancyMaxActiveClusters(&count, wgmma_kernel<LinearOutput, 128, true>, &config) != cudaSuccess) return 0;
+  if (cudaOccupancyMaxActiveClusters(&count, wgmma_kernel<LinearOutput, kMaxColumns, true>, &config) != cudaSuccess) {
+    return 0;
+  }
   return static_cast<std::uint32_t>(count);
 }
 
@@ -60,16 +63,30 @@ Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCa
   plan.sizes.max_tokens = max_tokens;
   plan.sizes.num_sms = caps.num_sms;
   if (is_rounded(problem)) plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 256>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128, true>(kName)));
   if (!problem.batch_invariant) {  // how often K is shared depends on the number of tokens
-    plan.sizes.choice[0] = max_clusters(2);
-    plan.sizes.choice[1] = max_clusters(4) * 7 / 8;  // more of them run in two rounds
+    for (std::size_t i = 0; i < kSplits.size(); ++i) {
+      // Of more than 7 in 8 some start after the others.
+      plan.sizes.choice[i] = max_clusters<32>(kSplits[i]) * 7 / 8;
+      plan.sizes.choice[kSplits.size() + i] = max_clusters<128>(kSplits[i]) * 7 / 8;
+    }
   }
   return plan;
+}
+
+WgmmaClusters clusters_of(const DevicePlanSizes& sizes) {
+  WgmmaClusters clusters;
+  for (std::size_t i = 0; i < kSplits.size(); ++i) {
+    clusters.of_pairs[i] = sizes.choice[i];
+    clusters.of_single[i] = sizes.choice[kSplits.size() + i];
+  }
+  return clusters;
 }
 
 // The rows that are multiplied, and a factor for each.
@@ -95,13 +112,20 @@ Result<Rows> round_activations(const DeviceLinearPlan& plan, const DeviceLinearW
   return Rows{q.values, q.row_scale};
 }
 
+template <bool kSplit>
+Status launch_kind(std::uint32_t kind, const WgmmaRun& call, const LinearOutput& output, DeviceStream stream) {
+  if (kind == 32) return launch_wgmma<32, kSplit>(kName, call, output, stream);
+  if (kind == 64) return launch_wgmma<64, kSplit>(kName, call, output, stream);
+  return launch_wgmma<128, kSplit>(kName, call, output, stream);
+}
+
 Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,
            const DeviceWorkspace& workspace, DeviceStream stream) {
   NVFP4_RETURN_IF_ERROR(check_device_linear_call(plan, weight, args, workspace));
   if (args.num_tokens == 0) return {};
   const DeviceLinearProblem& problem = plan.problem;
   const LinearTiling tiling = choose_linear_tiling(problem.out_features, problem.in_features, args.num_tokens,
-                                                   plan.sizes.num_sms, {plan.sizes.choice[0], plan.sizes.choice[1]});
+                                                   plan.sizes.num_sms, clusters_of(plan.sizes));
   const auto rows = round_activations(plan, weight, args, workspace, stream);
   NVFP4_RETURN_IF_ERROR(rows);
   LinearOutput output;
@@ -124,10 +148,8 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   call.num_splits = tiling.num_splits;
   call.num_sms = plan.sizes.num_sms;
   if (tiling.kind == 256) return launch_wgmma<256>(kName, call, output, stream);
-  if (tiling.kind == 128 && tiling.num_splits > 1) return launch_wgmma<128, true>(kName, call, output, stream);
-  if (tiling.kind == 128) return launch_wgmma<128>(kName, call, output, stream);
-  if (tiling.num_splits > 1) return launch_wgmma<64, true>(kName, call, output, stream);
-  return launch_wgmma<64>(kName, call, output, stream);
+  return tiling.num_splits > 1 ? launch_kind<true>(tiling.kind, call, output, stream)
+                               : launch_kind<false>(tiling.kind, call, output, stream);
 }
 
 constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};

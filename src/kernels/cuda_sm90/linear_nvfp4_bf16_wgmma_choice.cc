@@ -5,16 +5,22 @@
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
-// Measured on an H200: a tile's 64 numbers of K take base + column * columns, once all multiprocessors are at it.
+// Measured on an H200: 64 numbers of K of a tile take base + column * columns, once every multiprocessor has as many
+// blocks as fit; fewer blocks take less, at least kAloneShare of that.
 struct Kind {
   std::uint32_t max_columns;
   std::uint32_t rows;  // of a tile
+  std::uint32_t blocks_per_sm;
+  std::uint32_t stage_columns;  // of K
   double base_ns, column_ns;
   bool splits;
 };
-constexpr std::array<Kind, 3> kKinds = {
-    {{64, 256, 400, 3.1, true}, {128, 256, 430, 2.6, true}, {256, 128, 400, 1.33, false}}};
-constexpr double kLaunchUs = 3.5;
+constexpr std::array<Kind, 4> kKinds = {{{32, 128, 2, 128, 350, 2.0, true},
+                                         {64, 256, 1, 128, 330, 2.75, true},
+                                         {128, 256, 1, 64, 325, 3.1, true},
+                                         {256, 128, 1, 64, 300, 1.43, false}}};
+constexpr double kAloneShare = 0.6;
+constexpr double kLaunchUs = 3.0;
 constexpr double kTileUs = 1.2;   // storing, and finding the next one
 constexpr double kSplitUs = 2.5;  // adding up the parts
 constexpr std::uint32_t kBandRows = 2048;
@@ -24,6 +30,14 @@ constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { retu
 struct Layer {
   std::uint32_t out_features, in_features, num_tokens, num_sms;
 };
+
+// Rounds of `at_once` tiles each, the last one perhaps of fewer.
+double num_rounds(std::uint32_t tiles, std::uint32_t at_once, std::uint32_t blocks_per_sm) {
+  const std::uint32_t rest = tiles % at_once;
+  const double share = blocks_per_sm == 1 ? 1.0 : std::max(kAloneShare, static_cast<double>(rest) / at_once);
+  const double last = rest == 0 ? 0.0 : share;
+  return tiles / at_once + last;
+}
 
 // Tiles of equal shares of the tokens, `num_shares` of them.
 LinearTiling tiling_of(const Layer& layer, const Kind& kind, std::uint32_t num_shares, std::uint32_t num_splits,
@@ -38,7 +52,7 @@ LinearTiling tiling_of(const Layer& layer, const Kind& kind, std::uint32_t num_s
   const double tile_us = divided_up(divided_up(layer.in_features, 64), num_splits) *
                              (kind.base_ns + kind.column_ns * tiling.max_columns) * 1e-3 +
                          kTileUs + (num_splits > 1 ? kSplitUs : 0.0);
-  tiling.time_us = kLaunchUs + divided_up(tiles, at_once) * tile_us;
+  tiling.time_us = kLaunchUs + num_rounds(tiles, at_once, kind.blocks_per_sm) * tile_us;
   return tiling;
 }
 
@@ -55,11 +69,11 @@ LinearTiling choose_linear_tiling(std::uint32_t out_features, std::uint32_t in_f
     const std::uint32_t fewest = divided_up(num_tokens, kind.max_columns);
     const std::uint32_t most = std::min(divided_up(num_tokens, 8), fewest + 8);
     for (std::uint32_t shares = fewest; shares <= most; ++shares) {
-      consider(tiling_of(layer, kind, shares, 1, num_sms));
-      if (!kind.splits) continue;
-      const std::uint32_t num_stages = divided_up(in_features, kind.max_columns <= 64 ? 128 : 64);
-      for (const auto& [splits, at_once] : {std::pair{2U, clusters.of_2}, std::pair{4U, clusters.of_4}}) {
-        if (at_once != 0 && num_stages >= splits) consider(tiling_of(layer, kind, shares, splits, at_once));
+      consider(tiling_of(layer, kind, shares, 1, num_sms * kind.blocks_per_sm));
+      for (std::size_t i = 0; kind.splits && i < kSplits.size(); ++i) {
+        const bool has_parts = divided_up(in_features, kind.stage_columns) >= kSplits[i];
+        const std::uint32_t at_once = (kind.blocks_per_sm == 2 ? clusters.of_pairs : clusters.of_single)[i];
+        if (at_once != 0 && has_parts) consider(tiling_of(layer, kind, shares, kSplits[i], at_once));
       }
     }
   }

@@ -6,13 +6,15 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-// Clusters of 2 and of 4 blocks that run at once; 0: none are wanted.
+// Blocks of a cluster that share K, and how many such clusters run at once; 0: none are wanted.
+inline constexpr std::array<std::uint32_t, 3> kSplits = {2, 4, 8};
 struct WgmmaClusters {
-  std::uint32_t of_2 = 0, of_4 = 0;
+  std::array<std::uint32_t, kSplits.size()> of_pairs{};   // kernels of which a multiprocessor runs two blocks
+  std::array<std::uint32_t, kSplits.size()> of_single{};  // and one
 };
 
 struct LinearTiling {
-  std::uint32_t kind = 0;         // kMaxColumns of the kernel: 64, 128 or 256
+  std::uint32_t kind = 0;         // kMaxColumns of the kernel: 32, 64, 128 or 256
   std::uint32_t max_columns = 0;  // tokens of a tile
   std::uint32_t band = 0;         // row tiles that are computed side by side
   std::uint32_t num_splits = 1;   // of K

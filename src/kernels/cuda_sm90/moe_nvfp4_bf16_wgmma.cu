@@ -1,8 +1,8 @@
-// A mixture-of-experts layer for many tokens: pairs of tokens and experts are sorted by expert; rows of x are gathered
-// in that order (by FC1 itself where they are too many to copy); FC1 writes act(gate, up) as BF16 in the order in which
-// FC2 copies it to shared memory; FC2 writes a partial result of each pair; a last kernel adds them up. A shared expert
-// comes first, by kernels of its own. W4A4 activations are rounded before FC1 and FC2 by kernels of their own, to
-// numbers that are exact in BF16. Bound: weights from memory for few tokens of each expert, the tensor cores for many.
+// A mixture-of-experts layer for many tokens: pairs of tokens and experts are sorted by expert; FC1 gathers rows of x
+// and writes act(gate, up) as BF16 in the order in which FC2 copies it to shared memory; FC2 writes a partial result of
+// each pair; a last kernel adds them up. A shared expert comes first, as two kernels of its own. W4A4 activations are
+// rounded before FC1 and FC2 by kernels of their own, to numbers that are exact in BF16. Bound: weights from memory for
+// few tokens of each expert, the tensor cores for many.
 //
 // Partial results are float32, unless there are many of them: then two share a word (paired_floats.cuh), an error of at
 // most 2^-11 of the larger of the two. A token's other bits depend on itself alone.
@@ -13,7 +13,6 @@
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_shared/sort_by_expert.h"
 #include "kernels/cuda_sm90/combine_paired.h"
-#include "kernels/cuda_sm90/gather_columns.h"
 #include "kernels/cuda_sm90/grouped_linear_nvfp4_bf16_wgmma.cuh"
 #include "kernels/cuda_sm90/moe_decode_round.h"
 #include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
@@ -23,14 +22,6 @@ namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
 constexpr std::size_t kMaxFloatPartialBytes = std::size_t{40} << 20;  // what the L2 cache holds beside other things
-
-constexpr std::size_t kMaxGatheredBytes = std::size_t{80} << 20;
-constexpr std::uint32_t kGatheringColumns = 128;  // of a tile where FC1 gathers
-
-// Up to so many tokens their rows are gathered before FC1.
-std::uint32_t max_gathered_tokens(const MoeProblem& p) {
-  return static_cast<std::uint32_t>(kMaxGatheredBytes / (std::size_t{p.top_k} * p.hidden * sizeof(Bf16Bits)));
-}
 
 bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit; }
 // Rows of FC1 differ between the experts of a token.
@@ -65,13 +56,12 @@ std::uint32_t band_of(const Layer& layer, std::uint32_t kind) { return layer.is_
 
 // Places in the workspace.
 struct Buffers {
-  std::uint64_t x_image_rows = 0, h_image_rows = 0;
-  std::uint8_t* x_image = nullptr;  // x as FC1 copies it
-  std::uint8_t* h_image = nullptr;  // BF16 h as FC2 copies it
-  float* h_f32 = nullptr;           // [rows, I] not yet rounded
-  Bf16Bits* h = nullptr;            // [rows, I] rounded
-  float* h_factors = nullptr;       // [rows]
-  Bf16Bits* rows = nullptr;         // [rows of FC1, H] rounded
+  std::uint8_t* image = nullptr;  // BF16 h as FC2 copies it, or
+  std::uint64_t image_rows = 0;
+  float* h_f32 = nullptr;      // [rows, I] not yet rounded
+  Bf16Bits* h = nullptr;       // [rows, I] rounded
+  float* h_factors = nullptr;  // [rows]
+  Bf16Bits* rows = nullptr;    // [rows of FC1, H] rounded
   float* row_factors = nullptr;
 };
 
@@ -90,14 +80,13 @@ struct Workspace {
     take(sorted.pair_of_row, pairs);
     take(sorted.row_of_pair, pairs);
     take(sort, sort_workspace_bytes(tokens, p.num_experts));
-    const std::size_t gathered = std::min(tokens, max_gathered_tokens(p));
-    place(p, {p.intermediate, pairs, p.num_experts, rounds_pairs(p) ? pairs : tokens, gathered * p.top_k}, routed);
+    place(p, p.intermediate, pairs, p.num_experts, rounds_pairs(p) ? pairs : tokens, routed);
     const std::size_t floats = float_partial_bytes(p, tokens);
     const std::size_t most_floats = p.batch_invariant ? floats : std::min(floats, kMaxFloatPartialBytes);
     take(partial, std::max(most_floats, pairs_partials(p, tokens) ? floats / 2 : 0));
     take(partial_scales, pairs);
     if (p.shared_intermediate == 0) return;
-    place(p, {p.shared_intermediate, tokens, 1, tokens, gathered}, shared);
+    place(p, p.shared_intermediate, tokens, 1, tokens, shared);
     take(shared_partial, std::size_t{tokens} * p.hidden);
   }
 
@@ -107,23 +96,18 @@ struct Workspace {
     if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
     num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
   }
-  struct Sizes {
-    std::uint32_t intermediate;
-    std::size_t rows;
-    std::uint32_t num_experts;
-    std::size_t fc1_rows, gathered_rows;
-  };
-  void place(const MoeProblem& p, const Sizes& sizes, Buffers& buffers) {
-    buffers.x_image_rows = num_image_rows(sizes.gathered_rows, sizes.num_experts);
-    buffers.h_image_rows = num_image_rows(sizes.rows, sizes.num_experts);
-    take(buffers.x_image, (p.hidden + 63) / 64 * buffers.x_image_rows * kColumnBytes);
-    take(buffers.h_image, (sizes.intermediate + 63) / 64 * buffers.h_image_rows * kColumnBytes);
-    if (!is_rounded(p)) return;
-    take(buffers.h_f32, sizes.rows * sizes.intermediate);
-    take(buffers.h, sizes.rows * sizes.intermediate);
-    take(buffers.h_factors, sizes.rows);
-    take(buffers.rows, sizes.fc1_rows * p.hidden);
-    take(buffers.row_factors, sizes.fc1_rows);
+  void place(const MoeProblem& p, std::uint32_t intermediate, std::size_t rows, std::uint32_t num_experts,
+             std::size_t fc1_rows, Buffers& buffers) {
+    if (!is_rounded(p)) {
+      buffers.image_rows = num_image_rows(rows, num_experts);
+      take(buffers.image, (intermediate + 63) / 64 * buffers.image_rows * kColumnBytes);
+      return;
+    }
+    take(buffers.h_f32, rows * intermediate);
+    take(buffers.h, rows * intermediate);
+    take(buffers.h_factors, rows);
+    take(buffers.rows, fc1_rows * p.hidden);
+    take(buffers.row_factors, fc1_rows);
   }
 
   std::byte* const data_;
@@ -191,29 +175,12 @@ WgmmaRun run_of(const Call& c, const Layer& layer, const std::uint8_t* weights, 
   return run;
 }
 
-// An image of rows for all experts of a layer.
-Result<ColumnImage> gather(const Call& c, const Layer& layer, const RowSource& rows, std::uint32_t in_features,
-                           std::uint8_t* image, std::uint64_t image_rows) {
-  GatherColumns gather;
-  gather.x = rows.x;
-  gather.in_features = in_features;
-  gather.pair_of_row = rows.pair_of_row;
-  gather.pairs_per_row = rows.pairs_per_row;
-  gather.offsets = layer.is_shared ? nullptr : c.workspace.sorted.offsets;
-  gather.num_experts = layer.num_experts;
-  gather.num_rows = layer.num_rows;
-  gather.image = image;
-  gather.image_rows = image_rows;
-  NVFP4_RETURN_IF_ERROR(gather_columns(gather, c.stream));
-  return ColumnImage{image, image_rows};
-}
-
-template <ExpertFunction kFunction, class Columns>
-Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers, const RowSource& rows,
-                  const Columns& columns) {
-  ExpertUp<kFunction, Columns> up;
-  up.source = columns;
-  up.rows = rows;
+template <ExpertFunction kFunction>
+Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
+  const auto rows = fc1_rows(c, layer, buffers);
+  NVFP4_RETURN_IF_ERROR(rows);
+  ExpertUp<kFunction> up;
+  up.source = *rows;
   up.gate_scale2 = layer.weights.gate_scale2;
   up.up_scale2 = layer.weights.up_scale2;
   up.row_factors = buffers.row_factors;
@@ -224,40 +191,27 @@ Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers, con
   up.beta = c.problem.swiglu_beta;
   up.limit = c.problem.swiglu_limit;
   up.intermediate = layer.intermediate;
-  up.image = is_rounded(c.problem) ? nullptr : buffers.h_image;
-  up.image_rows = buffers.h_image_rows;
+  up.image = buffers.image;
+  up.image_rows = buffers.image_rows;
   up.h = buffers.h_f32;
   up.pair_of_h = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   const std::uint32_t row_groups = (is_gated(kFunction) ? 2 : 1) * layer.intermediate / 16;
-  const std::uint32_t kind = Columns::kByRow ? kGatheringColumns : kind_of_fc1(layer);
-  return launch_grouped_wgmma(kName, run_of(c, layer, layer.weights.gate_up, row_groups, c.problem.hidden, kind), up,
-                              c.stream);
-}
-
-template <ExpertFunction kFunction>
-Status run_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
-  const auto rows = fc1_rows(c, layer, buffers);
-  NVFP4_RETURN_IF_ERROR(rows);
-  if (c.args.num_tokens > max_gathered_tokens(c.problem)) {
-    return launch_fc1<kFunction>(c, layer, buffers, *rows, *rows);
-  }
-  const auto image = gather(c, layer, *rows, c.problem.hidden, buffers.x_image, buffers.x_image_rows);
-  NVFP4_RETURN_IF_ERROR(image);
-  return launch_fc1<kFunction>(c, layer, buffers, *rows, *image);
+  return launch_grouped_wgmma(
+      kName, run_of(c, layer, layer.weights.gate_up, row_groups, c.problem.hidden, kind_of_fc1(layer)), up, c.stream);
 }
 
 Status run_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
   switch (c.problem.function) {
     case ExpertFunction::kSilu:
-      return run_fc1<ExpertFunction::kSilu>(c, layer, buffers);
+      return launch_fc1<ExpertFunction::kSilu>(c, layer, buffers);
     case ExpertFunction::kGeluTanh:
-      return run_fc1<ExpertFunction::kGeluTanh>(c, layer, buffers);
+      return launch_fc1<ExpertFunction::kGeluTanh>(c, layer, buffers);
     case ExpertFunction::kSwigluOai:
-      return run_fc1<ExpertFunction::kSwigluOai>(c, layer, buffers);
+      return launch_fc1<ExpertFunction::kSwigluOai>(c, layer, buffers);
     case ExpertFunction::kRelu2:
       break;
   }
-  return run_fc1<ExpertFunction::kRelu2>(c, layer, buffers);
+  return launch_fc1<ExpertFunction::kRelu2>(c, layer, buffers);
 }
 
 // h of each pair (or token, of the shared expert) to NVFP4.
@@ -279,16 +233,12 @@ Status round_h(const Call& c, const Layer& layer, const Buffers& buffers) {
   return round_rows(round, c.stream);
 }
 
-Status run_fc2(const Call& c, const Layer& layer, const Buffers& buffers) {
-  ExpertDown down;
-  down.source = {buffers.h_image, buffers.h_image_rows};
-  if (is_rounded(c.problem)) {
-    NVFP4_RETURN_IF_ERROR(round_h(c, layer, buffers));
-    down.rows = {buffers.h, layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row, 1};
-    down.row_factors = buffers.h_factors;
-    NVFP4_RETURN_IF_ERROR(gather(c, layer, down.rows, layer.intermediate, buffers.h_image, buffers.h_image_rows));
-  }
+template <class Columns>
+Status launch_fc2(const Call& c, const Layer& layer, const Columns& columns, const float* row_factors) {
+  ExpertDown<Columns> down;
+  down.source = columns;
   down.scale2 = layer.weights.down_scale2;
+  down.row_factors = row_factors;
   down.row_groups = c.problem.hidden / 16;
   if (layer.is_shared) {
     down.partial = c.workspace.shared_partial;
@@ -301,6 +251,13 @@ Status run_fc2(const Call& c, const Layer& layer, const Buffers& buffers) {
   return launch_grouped_wgmma(
       kName, run_of(c, layer, layer.weights.down, down.row_groups, layer.intermediate, kind_of_fc2(layer)), down,
       c.stream);
+}
+
+Status run_fc2(const Call& c, const Layer& layer, const Buffers& buffers) {
+  if (!is_rounded(c.problem)) return launch_fc2(c, layer, ColumnImage{buffers.image, buffers.image_rows}, nullptr);
+  NVFP4_RETURN_IF_ERROR(round_h(c, layer, buffers));
+  const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
+  return launch_fc2(c, layer, RowSource{buffers.h, pair_of_row, 1}, buffers.h_factors);
 }
 
 template <class Combine>
@@ -341,24 +298,18 @@ std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint
   return {};
 }
 
-template <ExpertFunction kFunction>
-Status allow_fc1() {
-  NVFP4_RETURN_IF_ERROR((allow_grouped_wgmma<ExpertUp<kFunction, RowSource>>(kName)));
-  return allow_grouped_wgmma<ExpertUp<kFunction, ColumnImage>>(kName);
-}
-
 Status allow_fc1(ExpertFunction function) {
   switch (function) {
     case ExpertFunction::kSilu:
-      return allow_fc1<ExpertFunction::kSilu>();
+      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kSilu>>(kName);
     case ExpertFunction::kGeluTanh:
-      return allow_fc1<ExpertFunction::kGeluTanh>();
+      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kGeluTanh>>(kName);
     case ExpertFunction::kSwigluOai:
-      return allow_fc1<ExpertFunction::kSwigluOai>();
+      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kSwigluOai>>(kName);
     case ExpertFunction::kRelu2:
       break;
   }
-  return allow_fc1<ExpertFunction::kRelu2>();
+  return allow_grouped_wgmma<ExpertUp<ExpertFunction::kRelu2>>(kName);
 }
 
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
@@ -367,7 +318,8 @@ Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, st
   plan.sizes.num_sms = caps.num_sms;
   plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
   NVFP4_RETURN_IF_ERROR(allow_fc1(problem.function));
-  NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown>(kName));
+  NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<ColumnImage>>(kName));
+  NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<RowSource>>(kName));
   return plan;
 }
 

@@ -121,7 +121,7 @@ __device__ __forceinline__ void consume_tiles(const WgmmaProblem& problem, const
 // Shared memory: WgmmaShape::kSharedBytes; blocks: as many as there are multiprocessors, or fewer. kSplit: num_splits
 // blocks for each tile, in clusters.
 template <class Epilogue, std::uint32_t kMaxColumns, bool kSplit>
-__global__ void __launch_bounds__(WgmmaShape<kMaxColumns>::kThreads, 1)
+__global__ void __launch_bounds__(WgmmaShape<kMaxColumns>::kThreads, WgmmaShape<kMaxColumns>::kBlocksPerSm)
     wgmma_kernel(const __grid_constant__ WgmmaProblem problem, const __grid_constant__ Epilogue epilogue) {
   using Shape = WgmmaShape<kMaxColumns>;
   extern __shared__ std::uint8_t dynamic[];

@@ -57,30 +57,31 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
   problem.num_splits = run.num_splits;
   NVFP4_RETURN_IF_ERROR(weight_map(run.weights, run.num_experts, run.row_groups, problem.k_tiles, Shape::kTileGroups,
                                    Shape::kStageTiles, problem.weights));
-  LaunchShape shape{.blocks = run.num_sms, .num_threads = Shape::kThreads, .shared_bytes = Shape::kSharedBytes};
+  LaunchShape shape{
+      .blocks = run.num_sms * Shape::kBlocksPerSm, .num_threads = Shape::kThreads, .shared_bytes = Shape::kSharedBytes};
   if (run.offsets == nullptr) {
     const std::uint32_t tiles = problem.row_tiles * ((run.num_rows + problem.max_columns - 1) / problem.max_columns);
-    shape.blocks = kSplit ? tiles * run.num_splits : std::min(run.num_sms, tiles);
+    shape.blocks = kSplit ? tiles * run.num_splits : std::min(shape.blocks.x, tiles);
   }
   if (kSplit) shape.cluster = run.num_splits;
   return launch(name, wgmma_kernel<Epilogue, kMaxColumns, kSplit>, shape, stream, problem, epilogue);
 }
 
-// The kinds of one epilogue: kFewestColumns, twice that, ... to kMostColumns.
-template <class Epilogue, std::uint32_t kKind = Epilogue::kFewestColumns>
+// The kinds of one epilogue, all of them.
+template <class Epilogue>
 Status allow_grouped_wgmma(const char* name) {
-  if constexpr (kKind < Epilogue::kMostColumns) {
-    NVFP4_RETURN_IF_ERROR((allow_grouped_wgmma<Epilogue, 2 * kKind>(name)));
-  }
-  return allow_wgmma<Epilogue, kKind>(name);
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 32>(name)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 64>(name)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 128>(name)));
+  return allow_wgmma<Epilogue, 256>(name);
 }
 
-template <class Epilogue, std::uint32_t kKind = Epilogue::kFewestColumns>
+template <class Epilogue>
 Status launch_grouped_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilogue, DeviceStream stream) {
-  if constexpr (kKind < Epilogue::kMostColumns) {
-    if (run.kind > kKind) return launch_grouped_wgmma<Epilogue, 2 * kKind>(name, run, epilogue, stream);
-  }
-  return launch_wgmma<kKind>(name, run, epilogue, stream);
+  if (run.kind <= 32) return launch_wgmma<32>(name, run, epilogue, stream);
+  if (run.kind <= 64) return launch_wgmma<64>(name, run, epilogue, stream);
+  if (run.kind <= 128) return launch_wgmma<128>(name, run, epilogue, stream);
+  return launch_wgmma<256>(name, run, epilogue, stream);
 }
 
 // For the file that compiles an epilogue's kernels, and for the others.

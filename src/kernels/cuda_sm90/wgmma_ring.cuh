@@ -16,16 +16,18 @@ inline constexpr std::uint32_t kWeightTileBytes = static_cast<std::uint32_t>(Fra
 inline constexpr std::uint32_t kColumnBytes = 128;  // of one token in a tile of 64
 inline constexpr std::uint32_t kCopyThreads = 128;  // the first warpgroup: where warps compete, the first ones win
 
-// For up to kMaxColumns tokens in a tile. Few tokens: memory sets the pace, and decoding takes most instructions. Many:
-// products do, and the sums take most registers.
+// For up to kMaxColumns tokens in a tile, 32, 64, 128 or 256. Few tokens: memory sets the pace, and decoding takes most
+// instructions; of two blocks on a multiprocessor one multiplies while the other stores. Many: products set the pace,
+// and the sums take most registers.
 template <std::uint32_t kMaxColumns>
 struct WgmmaShape {
   static constexpr bool kFew = kMaxColumns <= 64;
   static constexpr bool kMost = kMaxColumns > 128;
-  static constexpr std::uint32_t kConsumerWarps = kMost ? 8 : 16;
+  static constexpr std::uint32_t kBlocksPerSm = kMaxColumns <= 32 ? 2 : 1;
+  static constexpr std::uint32_t kConsumerWarps = kMost || kBlocksPerSm == 2 ? 8 : 16;
   static constexpr std::uint32_t kThreads = kCopyThreads + 32 * kConsumerWarps;
-  static constexpr std::uint32_t kConsumerRegisters =
-      kMost ? 216 : 112;  // with the next, all that the block starts with
+  // With the next, all that the block starts with.
+  static constexpr std::uint32_t kConsumerRegisters = kMost ? 216 : kBlocksPerSm == 2 ? 104 : 112;
   static constexpr std::uint32_t kCopyRegisters = kMost ? 72 : 32;
   static constexpr std::uint32_t kTileGroups = kConsumerWarps;
   static constexpr std::uint32_t kStageTiles = kFew ? 2 : 1;
@@ -38,7 +40,8 @@ struct WgmmaShape {
   static constexpr std::uint32_t kColumnsBytes = kMaxColumns * kColumnBytes;  // of one tile of 64
   static constexpr std::uint32_t kGroupBytes = kStageTiles * kWeightTileBytes;
   static constexpr std::uint32_t kWeightsBytes = kTileGroups * kGroupBytes;  // of a stage
-  static constexpr std::uint32_t kStages = 219 * 1024 / (kStageTiles * kColumnsBytes + kWeightsBytes);
+  static constexpr std::uint32_t kRingBytes = (kBlocksPerSm == 2 ? 107 : 219) << 10;
+  static constexpr std::uint32_t kStages = kRingBytes / (kStageTiles * kColumnsBytes + kWeightsBytes);
   static constexpr std::uint32_t kWeightsOffset = kStages * kStageTiles * kColumnsBytes;
   static constexpr std::uint32_t kBarriersOffset =
       kWeightsOffset + kStages * kWeightsBytes;                                         // full, empty: 8 bytes each

@@ -55,11 +55,6 @@ struct alignas(16) WgmmaTile {
   return (num_rows + 7) / 8 * 8 + 8 * num_experts;
 }
 
-// Where the rows of an expert begin there, of which the first sorted row is `begin`: at a multiple of 8.
-[[nodiscard]] __host__ __device__ constexpr std::uint64_t first_image_row(std::uint64_t begin, std::uint64_t expert) {
-  return (begin + 7) / 8 * 8 + 8 * expert;
-}
-
 // The tiles of all experts in order of the expert; within it, bands of row tiles, and in a band token by token.
 struct TileMap {
   std::uint32_t first_tile[kMaxMapExperts + 1];  // token tiles before the expert
@@ -103,7 +98,7 @@ struct TileMap {
     const std::uint32_t share = ((num_rows + num_token_tiles - 1) / num_token_tiles + 7) / 8 * 8;
     const std::uint32_t first = in_band / width * share;
     tile.first_row = begin + first;
-    tile.image_row = static_cast<std::uint32_t>(first_image_row(begin, low)) + first;
+    tile.image_row = (begin + 7) / 8 * 8 + 8 * low + first;
     tile.num_valid = min(share, num_rows - first);
     tile.num_columns = (tile.num_valid + 7) / 8 * 8;
     return tile;

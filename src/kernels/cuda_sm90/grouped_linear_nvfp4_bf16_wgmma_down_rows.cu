@@ -1,0 +1,8 @@
+#include "kernels/cuda_sm90/grouped_linear_nvfp4_bf16_wgmma_down.cuh"
+#include "kernels/cuda_sm90/wgmma_launch.cuh"
+
+namespace nvfp4::kernels::cuda_sm90 {
+
+NVFP4_GROUPED_WGMMA(, ExpertDown<RowSource>);
+
+}  // namespace nvfp4::kernels::cuda_sm90
