@@ -140,6 +140,17 @@ TEST(LinearDecode, MatchesTheReference) {
   }
 }
 
+// More items of a block than it has slots for, and than it adds up at once.
+TEST(LinearDecode, OneTokenReadsLongLists) {
+  const GpuQueue queue;
+  Random random(5);
+  LinearSpec spec;
+  spec.format = WeightFormat::kNvfp4;
+  spec.out_features = 17500;
+  spec.in_features = 5120;
+  expect_close(queue, spec, 1, random);
+}
+
 TEST(LinearDecode, RoundsActivations) {
   const GpuQueue queue;
   Random random(2);

@@ -45,12 +45,11 @@ class GpuLinear {
   }
 
   template <class Number>
-  [[nodiscard]] std::vector<Number> run(const std::vector<Bf16Bits>& x, std::uint32_t num_tokens,
-                                        bool batch_invariant = false) const {
+  [[nodiscard]] std::vector<Number> run(const std::vector<Bf16Bits>& x, std::uint32_t num_tokens) const {
     const DeviceLinearKernel& kernel = linear_nvfp4_bf16_wgmma();
     DeviceLinearProblem problem = problem_of();
     problem.output = sizeof(Number) == 4 ? DeviceOutput::kF32 : DeviceOutput::kBF16;
-    problem.batch_invariant = batch_invariant;
+    problem.batch_invariant = batch_invariant_;
     EXPECT_EQ(kernel.refusal(problem, caps_, num_tokens), "");
     const auto plan = GpuQueue::must(kernel.plan(problem, caps_, num_tokens));
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
@@ -180,7 +179,7 @@ TEST(LinearWgmma, ATokensBitsDoNotDependOnOthers) {
 
 TEST(LinearWgmma, ChoosesTiles) {
   constexpr std::uint32_t kSms = 132;
-  const WgmmaClusters clusters{66, 32};
+  const WgmmaClusters clusters{{132, 66, 32}, {66, 28, 14}};
   EXPECT_EQ(choose_linear_tiling(8192, 8192, 4096, kSms, clusters).kind, 256U);
   EXPECT_EQ(choose_linear_tiling(25600, 5120, 64, kSms, clusters).max_columns, 64U);
   EXPECT_GT(choose_linear_tiling(4096, 8192, 64, kSms, clusters).num_splits, 1U);

@@ -27,7 +27,8 @@ namespace nvfp4::kernels {
 [[nodiscard]] const FragmentPacker* device_fragment_packer();
 [[nodiscard]] const DeviceRandom* device_random();
 
-// The first kernel that accepts, or an Error with every kernel's refusal. `where` names the layer. kernel_name, unless
+// The first kernel that accepts and is best for so many tokens; if there is none, the first that accepts; or an Error
+// with every kernel's refusal. `where` names the layer. kernel_name, unless
 // it is empty: that kernel and no other.
 [[nodiscard]] Result<const DeviceMoeKernel*> choose_device_moe(const MoeProblem& problem, const DeviceCaps& caps,
                                                                std::uint32_t max_tokens, const std::string& where,

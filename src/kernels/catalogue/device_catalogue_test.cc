@@ -118,27 +118,60 @@ TEST(DeviceCatalogue, WhatNoKernelServesIsAnErrorWithAllRefusals) {
                                  [&](const DeviceRouterKernel& kernel) { return kernel.refusal(router, hopper()); });
 }
 
-template <class Kernel, class Choice, class Refusal>
-void expect_first_that_accepts(std::span<const Kernel> kernels, const Choice& choice, Refusal refusal) {
-  const auto first = std::find_if(kernels.begin(), kernels.end(), [&](const Kernel& k) { return refusal(k).empty(); });
-  ASSERT_EQ(choice.ok(), first != kernels.end());
-  if (choice.ok()) {
-    EXPECT_EQ((*choice)->name, first->name);
+std::string_view moe_kernel_for(const MoeProblem& problem, std::uint32_t num_tokens, std::string_view name = {}) {
+  const auto choice = choose_device_moe(problem, hopper(), num_tokens, "layer", name);
+  return choice.ok() ? (*choice)->name : "none";
+}
+std::string_view linear_kernel_for(const DeviceLinearProblem& problem, std::uint32_t num_tokens,
+                                   std::string_view name = {}) {
+  const auto choice = choose_device_linear(problem, hopper(), num_tokens, "layer", name);
+  return choice.ok() ? (*choice)->name : "none";
+}
+
+TEST(DeviceCatalogue, TheFastestKernelForTheTokensServes) {
+  if (device_moe_kernels().empty()) return;
+  for (const Activation activation : {Activation::k16Bit, Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
+    MoeProblem moe = qwen();
+    moe.activation = activation;
+    EXPECT_EQ(moe_kernel_for(moe, 1), "moe_nvfp4_bf16_mma");
+    EXPECT_EQ(moe_kernel_for(moe, 64), "moe_nvfp4_bf16_mma");
+    EXPECT_EQ(moe_kernel_for(moe, 65), "moe_nvfp4_bf16_wgmma");
+    EXPECT_EQ(moe_kernel_for(moe, 8192), "moe_nvfp4_bf16_wgmma");
+    DeviceLinearProblem linear = dense();
+    linear.activation = activation;
+    EXPECT_EQ(linear_kernel_for(linear, 8), "linear_nvfp4_bf16_mma");
+    EXPECT_EQ(linear_kernel_for(linear, 9), "linear_nvfp4_bf16_wgmma");
   }
 }
 
-TEST(DeviceCatalogue, TheFirstKernelThatAcceptsServes) {
-  for (const std::uint32_t num_tokens : {1U, 16U, 64U, 512U, 8192U}) {
-    SCOPED_TRACE(num_tokens);
-    for (const Activation activation : {Activation::k16Bit, Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
-      MoeProblem moe = qwen();
-      moe.activation = activation;
-      expect_first_that_accepts(device_moe_kernels(), choose_device_moe(moe, hopper(), num_tokens, "layer"),
-                                [&](const DeviceMoeKernel& k) { return k.refusal(moe, hopper(), num_tokens); });
-      DeviceLinearProblem linear = dense();
-      linear.activation = activation;
-      expect_first_that_accepts(device_linear_kernels(), choose_device_linear(linear, hopper(), num_tokens, "layer"),
-                                [&](const DeviceLinearKernel& k) { return k.refusal(linear, hopper(), num_tokens); });
+TEST(DeviceCatalogue, ASlowerKernelServesWhenItIsAskedForOrAlone) {
+  if (device_moe_kernels().empty()) return;
+  MoeProblem moe = qwen();
+  EXPECT_EQ(moe_kernel_for(moe, 1, "moe_nvfp4_bf16_wgmma"), "moe_nvfp4_bf16_wgmma");
+  moe.batch_invariant = true;
+  EXPECT_EQ(moe_kernel_for(moe, 1), "moe_nvfp4_bf16_wgmma");
+  EXPECT_EQ(moe_kernel_for(moe, 1, "moe_nvfp4_bf16_mma"), "none");
+  EXPECT_EQ(linear_kernel_for(dense(), 40, "linear_nvfp4_bf16_mma"), "linear_nvfp4_bf16_mma");
+}
+
+// Weights that are not NVFP4, whatever the number of tokens.
+TEST(DeviceCatalogue, PlainWeightsAreServedSinceSm80) {
+  if (device_linear_kernels().empty()) return;
+  for (const std::uint32_t sm : {80U, 86U, 89U, 90U, 120U, 121U}) {
+    DeviceCaps caps = hopper();
+    caps.sm = sm;
+    caps.shared_bytes_per_block = 101376;  // the least of them
+    for (const WeightFormat format : {WeightFormat::kFp8, WeightFormat::kBF16}) {
+      for (const std::uint32_t num_tokens : {1U, 16U, 64U, 8192U}) {
+        DeviceLinearProblem problem = dense();
+        problem.weight = format;
+        const auto choice = choose_device_linear(problem, caps, num_tokens, "layer");
+        EXPECT_TRUE(choice.ok()) << choice.error().to_string();
+        if (format == WeightFormat::kBF16) continue;
+        problem.activation = Activation::kFp8Dynamic;
+        problem.per_row_scale = true;
+        EXPECT_TRUE(choose_device_linear(problem, caps, num_tokens, "layer").ok());
+      }
     }
   }
 }

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -87,6 +88,8 @@ struct DeviceLinearKernel {
                                    std::uint32_t max_tokens);
   Status (*run)(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,
                 const DeviceWorkspace& workspace, DeviceStream stream);
+  // For more tokens than these another kernel that serves the problem is faster.
+  std::uint32_t best_max_tokens = std::numeric_limits<std::uint32_t>::max();
 };
 
 }  // namespace nvfp4::kernels

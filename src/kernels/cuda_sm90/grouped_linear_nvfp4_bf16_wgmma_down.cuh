@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda_shared/quantize_activations_block.h"
 #include "kernels/cuda_sm90/paired_floats.cuh"
 #include "kernels/cuda_sm90/wgmma_kernel.cuh"
 
@@ -13,10 +14,13 @@ namespace nvfp4::kernels::cuda_sm90 {
 template <class Columns>
 struct ExpertDown {
   static constexpr bool kRowSource = Columns::kByRow;
+  static constexpr std::uint32_t kMostColumns = kRowSource ? 128 : 256;
 
   Columns source;
-  const float* scale2 = nullptr;       // [E]
-  const float* row_factors = nullptr;  // RowSource: [rows of x] or null: 1
+  const float* scale2 = nullptr;        // [E]
+  const float* row_factors = nullptr;   // RowSource: [rows of x] or null: 1
+  const float* input_scales = nullptr;  // [E] of the rows, if all of an expert have the same; null: 1
+  QuantizerRule rule = QuantizerRule::kModelOpt;
   std::uint32_t row_groups = 0;
   float* partial = nullptr;         // [sorted rows][16 row_groups], or
   std::uint32_t* paired = nullptr;  // [sorted rows][row_groups][8]: rows g and g + 8 as a word of paired_floats.cuh
@@ -30,16 +34,22 @@ struct ExpertDown {
   }
 
   using Scales = float;
-  [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const { return scale2[tile.expert]; }
+  using Shared = NothingShared;
+  [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const {
+    const float scale = kFragmentUnit * scale2[tile.expert];
+    return input_scales == nullptr ? scale
+                                   : scale * RowScale::from_stored(rule, input_scales[tile.expert]).multiplier();
+  }
 
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store(const WgmmaTile& tile, Scales scale, float (&sums)[kMaxColumns / 2]) const {
+  __device__ __forceinline__ void store(const WgmmaTile& tile, Scales scale, NothingShared& /*shared*/,
+                                        float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
     if (in_tile >= tile.num_groups) return;
     if (partial != nullptr) {
-      store_f32<kMaxColumns>(tile, tile.first_group + in_tile, kFragmentUnit * scale, sums);
+      store_f32<kMaxColumns>(tile, tile.first_group + in_tile, scale, sums);
     } else {
-      store_paired<kMaxColumns>(tile, tile.first_group + in_tile, kFragmentUnit * scale, sums);
+      store_paired<kMaxColumns>(tile, tile.first_group + in_tile, scale, sums);
     }
   }
 

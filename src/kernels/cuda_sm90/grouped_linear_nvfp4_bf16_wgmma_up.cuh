@@ -1,7 +1,7 @@
 // FC1 of experts: h[r, i] = act(gate[r, i], up[r, i]), each sum * 2^8 * scale2 * factor of the row.
 //
 // A lane has, of 16 rows of the weight, rows g and g + 8: gate and up of the same i, or two rows of up. h goes to the
-// image that FC2 multiplies, rounded to BF16, or to rows of float32 for a quantiser.
+// image that FC2 multiplies, rounded to BF16 or to NVFP4, or to rows of float32 for a quantiser.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/contract/device_moe.h"
+#include "kernels/cuda_sm90/rounded_columns.cuh"
 #include "kernels/cuda_sm90/wgmma_kernel.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
@@ -16,6 +17,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 template <ExpertFunction kFunction>
 struct ExpertUp {
   static constexpr bool kRowSource = true;
+  static constexpr std::uint32_t kMostColumns = 128;
   static constexpr bool kGated = is_gated(kFunction);
 
   RowSource source;
@@ -27,6 +29,9 @@ struct ExpertUp {
   std::uint32_t intermediate = 0;  // I
   std::uint8_t* image = nullptr;   // [ceil(I / 64)][image_rows][128 bytes], or
   std::uint64_t image_rows = 0;
+  // [E] NVFP4: h is rounded under it before it goes to the image; null: it is rounded to BF16.
+  const float* h_input_scales = nullptr;
+  QuantizerRule h_rule = QuantizerRule::kModelOpt;
   float* h = nullptr;                       // [T * k, I], by pair; without pairs by sorted row
   const std::int32_t* pair_of_h = nullptr;  // [sorted rows] or null
 
@@ -55,86 +60,125 @@ struct ExpertUp {
     return product;
   }
 
-  // Of a lane's 2 x 2 sums of 8 tokens: h of row g (and of row g + 8, without a gate), tokens 2t and 2t + 1.
-  struct Pairs {
-    float2 of_g, of_g8;
-  };
-  [[nodiscard]] __device__ __forceinline__ Pairs apply_to_block(const float* sums, float gate_scale, float up_scale,
-                                                                float2 factors) const {
+  // A lane's 2 x 2 sums of 8 tokens become h: of row g (and, without a gate, g + 8), tokens 2t and 2t + 1.
+  __device__ __forceinline__ void apply_to_block(float* sums, float gate_scale, float up_scale, float2 factors) const {
     if constexpr (kGated) {
-      return {{apply(sums[0] * (gate_scale * factors.x), sums[2] * (up_scale * factors.x)),
-               apply(sums[1] * (gate_scale * factors.y), sums[3] * (up_scale * factors.y))},
-              {}};
+      sums[0] = apply(sums[0] * (gate_scale * factors.x), sums[2] * (up_scale * factors.x));
+      sums[1] = apply(sums[1] * (gate_scale * factors.y), sums[3] * (up_scale * factors.y));
     } else {
-      return {{apply(0.0F, sums[0] * (up_scale * factors.x)), apply(0.0F, sums[1] * (up_scale * factors.y))},
-              {apply(0.0F, sums[2] * (up_scale * factors.x)), apply(0.0F, sums[3] * (up_scale * factors.y))}};
-    }
-  }
-
-  struct Scales {
-    float gate, up;
-  };
-  [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const {
-    return {kGated ? gate_scale2[tile.expert] : 0.0F, up_scale2[tile.expert]};
-  }
-
-  template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store(const WgmmaTile& tile, const Scales& scales,
-                                        float (&sums)[kMaxColumns / 2]) const {
-    const std::uint32_t lane = threadIdx.x % 32;
-    const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
-    const std::uint32_t group = tile.first_group + in_tile;
-    const std::uint32_t piece = kGated ? group : 2 * group;  // of 8 numbers of a row of h
-    if (piece / 8 >= (intermediate + 63) / 64) return;
-    const bool exists = in_tile < tile.num_groups;  // else the image's end: zeros
-    const float up_scale = scales.up * kFragmentUnit;
-    const float gate_scale = scales.gate * kFragmentUnit;
-    const bool has_factors = row_factors != nullptr || pair_factors != nullptr;
 #pragma unroll
-    for (std::uint32_t block = 0; block < kMaxColumns / 8; ++block) {
-      if (block % kBlocksAtOnce == 0 && block * 8 >= tile.num_columns) break;
-      const std::uint32_t column = block * 8 + lane % 4 * 2;
-      float2 factors = {1.0F, 1.0F};
-      if (has_factors) factors = {factor(tile, column), factor(tile, column + 1)};
-      const Pairs pairs = apply_to_block(sums + 4 * block, gate_scale, up_scale, factors);
-      if (image == nullptr) {
-        if (exists) store_f32(tile, piece, column, pairs);
-      } else {
-        store_image(tile, piece, block * 8, exists, pairs);
+      for (std::uint32_t i = 0; i < 4; ++i) {
+        sums[i] = apply(0.0F, sums[i] * (up_scale * (i % 2 == 0 ? factors.x : factors.y)));
       }
     }
   }
 
+  struct Scales {
+    float gate, up, h_input;
+  };
+  [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const {
+    return {kGated ? gate_scale2[tile.expert] : 0.0F, up_scale2[tile.expert],
+            h_input_scales != nullptr ? h_input_scales[tile.expert] : 0.0F};
+  }
+
+  using Shared = SharedMagnitudes;
+
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void store(const WgmmaTile& tile, const Scales& scales, Shared& shared,
+                                        float (&sums)[kMaxColumns / 2]) const {
+    const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
+    const std::uint32_t group = tile.first_group + in_tile;
+    const std::uint32_t piece = kGated ? group : 2 * group;  // of 8 numbers of a row of h
+    if (piece / 8 >= (intermediate + 63) / 64) return;
+    const Place place{piece, in_tile < tile.num_groups};
+    if (h_input_scales == nullptr) {
+      store_blocks<kMaxColumns>(tile, place, scales, sums);
+    } else {
+      store_rounded<kMaxColumns>(tile, place, scales, shared, sums);
+      if (kGated) sync_pair(in_tile);  // before the magnitudes of the next tile
+    }
+  }
+
  private:
+  struct Place {
+    std::uint32_t piece;
+    bool exists;  // else it is the image's end: zeros
+  };
+
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void store_blocks(const WgmmaTile& tile, const Place& place, const Scales& scales,
+                                               float (&sums)[kMaxColumns / 2]) const {
+#pragma unroll
+    for (std::uint32_t block = 0; block < kMaxColumns / 8; ++block) {
+      if (block % kBlocksAtOnce == 0 && block * 8 >= tile.num_columns) break;
+      apply_to_blocks<1>(tile, scales, block, sums + 4 * block);
+      if (image != nullptr) {
+        store_image(tile, place, block * 8, sums + 4 * block);
+      } else if (place.exists) {
+        store_f32(tile, place.piece, block * 8 + threadIdx.x % 4 * 2, sums + 4 * block);
+      }
+    }
+  }
+
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void store_rounded(const WgmmaTile& tile, const Place& place, const Scales& scales,
+                                                Shared& shared, float (&sums)[kMaxColumns / 2]) const {
+    constexpr std::uint32_t kBlocks = 2;  // registers do not suffice for more
+    const RowScale row = RowScale::from_stored(h_rule, scales.h_input);
+#pragma unroll
+    for (std::uint32_t first = 0; first < kMaxColumns / 8; first += kBlocks) {
+      if (first * 8 >= tile.num_columns) break;
+      apply_to_blocks<kBlocks>(tile, scales, first, sums + 4 * first);
+      round_columns<!kGated, kBlocks>(sums + 4 * first, row, shared, first / kBlocks);
+#pragma unroll
+      for (std::uint32_t block = first; block < first + kBlocks; ++block) {
+        store_image(tile, place, block * 8, sums + 4 * block);
+      }
+    }
+  }
+
+  template <std::uint32_t kBlocks>
+  __device__ __forceinline__ void apply_to_blocks(const WgmmaTile& tile, const Scales& scales, std::uint32_t first,
+                                                  float* sums) const {
+    const bool has_factors = row_factors != nullptr || pair_factors != nullptr;
+#pragma unroll
+    for (std::uint32_t block = 0; block < kBlocks; ++block) {
+      const std::uint32_t column = (first + block) * 8 + threadIdx.x % 4 * 2;
+      float2 factors = {1.0F, 1.0F};
+      if (has_factors) factors = {factor(tile, column), factor(tile, column + 1)};
+      apply_to_block(sums + 4 * block, scales.gate * kFragmentUnit, scales.up * kFragmentUnit, factors);
+    }
+  }
+
   // Eight numbers of a token are 16 bytes in its 128, at a place that depends on its row as in shared memory.
-  __device__ __forceinline__ void store_image(const WgmmaTile& tile, std::uint32_t piece, std::uint32_t first_column,
-                                              bool exists, const Pairs& pairs) const {
+  __device__ __forceinline__ void store_image(const WgmmaTile& tile, const Place& place, std::uint32_t first_column,
+                                              const float* h_of_block) const {
     const std::uint32_t lane = threadIdx.x % 32;
     const std::uint32_t row = lane / 4;
     std::uint8_t* to =
-        image + (piece / 8 * image_rows + tile.image_row + first_column + row) * kColumnBytes + lane % 4 * 4;
-    const std::uint32_t of_g = transpose_8x8(exists ? pack_bf16(pairs.of_g) : 0);
-    if (first_column < tile.num_columns) *reinterpret_cast<std::uint32_t*>(to + (piece % 8 ^ row) * 16) = of_g;
+        image + (place.piece / 8 * image_rows + tile.image_row + first_column + row) * kColumnBytes + lane % 4 * 4;
+    const std::uint32_t of_g = transpose_8x8(place.exists ? pack_bf16({h_of_block[0], h_of_block[1]}) : 0);
+    if (first_column < tile.num_columns) *reinterpret_cast<std::uint32_t*>(to + (place.piece % 8 ^ row) * 16) = of_g;
     if constexpr (!kGated) {
-      const std::uint32_t of_g8 = transpose_8x8(exists ? pack_bf16(pairs.of_g8) : 0);
+      const std::uint32_t of_g8 = transpose_8x8(place.exists ? pack_bf16({h_of_block[2], h_of_block[3]}) : 0);
       if (first_column < tile.num_columns) {
-        *reinterpret_cast<std::uint32_t*>(to + ((piece + 1) % 8 ^ row) * 16) = of_g8;
+        *reinterpret_cast<std::uint32_t*>(to + ((place.piece + 1) % 8 ^ row) * 16) = of_g8;
       }
     }
   }
 
   __device__ __forceinline__ void store_f32(const WgmmaTile& tile, std::uint32_t piece, std::uint32_t column,
-                                            const Pairs& pairs) const {
+                                            const float* h_of_block) const {
     const std::uint32_t place = piece * 8 + threadIdx.x % 32 / 4;
     if (column < tile.num_valid) {
       float* to = h + row_of_h(tile.first_row + column) * intermediate + place;
-      to[0] = pairs.of_g.x;
-      if constexpr (!kGated) to[8] = pairs.of_g8.x;
+      to[0] = h_of_block[0];
+      if constexpr (!kGated) to[8] = h_of_block[2];
     }
     if (column + 1 < tile.num_valid) {
       float* to = h + row_of_h(tile.first_row + column + 1) * intermediate + place;
-      to[0] = pairs.of_g.y;
-      if constexpr (!kGated) to[8] = pairs.of_g8.y;
+      to[0] = h_of_block[1];
+      if constexpr (!kGated) to[8] = h_of_block[3];
     }
   }
   [[nodiscard]] __device__ __forceinline__ std::uint64_t row_of_h(std::uint32_t sorted_row) const {

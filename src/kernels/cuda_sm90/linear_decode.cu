@@ -78,6 +78,7 @@ OneTokenPipe one_token_pipe_of(const DeviceLinearProblem& problem, const DeviceP
   needs.num_tiles = divided_up(problem.in_features, Fragment16x64::kCols);
   needs.num_items = divided_up(problem.out_features, Fragment16x64::kRows);
   needs.num_blocks = std::min(needs.num_items, sizes.num_sms);
+  needs.max_slots = 32;
   needs.max_bytes = memory_of(sizes).sm_bytes / 2 - memory_of(sizes).reserve;
   return problem.batch_invariant ? OneTokenPipe{} : make_one_token_pipe(needs);
 }
@@ -210,7 +211,8 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return launch(kName.data(), kernel_of(choice), shape, stream, call, sink);
 }
 
-constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};
+constexpr std::uint32_t kBestMaxTokens = 8;  // wgmma takes 16 in the same time
+constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run, kBestMaxTokens};
 
 }  // namespace
 

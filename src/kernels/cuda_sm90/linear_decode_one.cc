@@ -12,7 +12,6 @@ constexpr std::uint32_t kTileRowBytes = Fragment16x64::kCols * 2;
 constexpr std::uint32_t kAlignment = 128;
 constexpr std::uint32_t kSumBytes = 16 * 4;  // of a warp and an item
 constexpr std::uint32_t kBarrierBytes = 8;
-constexpr std::uint32_t kMaxSlots = 32;  // a lane asks for each
 
 constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
 constexpr std::uint32_t aligned(std::uint32_t bytes) { return divided_up(bytes, kAlignment) * kAlignment; }
@@ -42,7 +41,7 @@ OneTokenPipe make_one_token_pipe(const OneTokenNeeds& needs) {
   const std::uint32_t slot_bytes = kOneTokenWarps * (pipe.part_tiles * kTileBytes + kBarrierBytes);
   const std::uint32_t other_bytes = row_bytes + sum_bytes + kAlignment;
   if (needs.max_bytes < other_bytes) return pipe;
-  const std::uint32_t slots = std::min({(needs.max_bytes - other_bytes) / slot_bytes, turns, kMaxSlots});
+  const std::uint32_t slots = std::min({(needs.max_bytes - other_bytes) / slot_bytes, turns, needs.max_slots});
   if (slots < std::min(turns, 2U)) return pipe;
   pipe.slots = slots;
   pipe.rows_at = aligned(kOneTokenWarps * slots * pipe.part_tiles * kTileBytes);

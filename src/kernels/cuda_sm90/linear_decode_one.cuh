@@ -1,7 +1,9 @@
 // What a block of the kernels for one token does. Its work is a list of items: 16 rows of a matrix and all of K.
 // `split` warps share an item, each with a part of K, and every warp has its own slots in shared memory, for its parts
 // of so many items: it asks for all of them at once, before the kernels ahead have ended where it knows the matrix, and
-// for more as soon as it has multiplied one. A Sink says what becomes of the sums. Bound: latency, then memory.
+// for more as soon as it has multiplied one. A Sink says what becomes of the sums, and who copies: threads begin
+// sooner, but hold up their reads of shared memory when the memory is busy, as in long lists. Bound: latency, then
+// memory.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -30,6 +32,7 @@ template <class Sink>
 class OneTokenBlock {
   static constexpr std::uint32_t kLanes = 0xFFFFFFFFU;
   static constexpr std::uint32_t kRows = 16;
+  static constexpr bool kByThreads = Sink::kCopiesByThreads;
 
  public:
   __device__ __forceinline__ OneTokenBlock(const OneTokenCall& call, const Sink& sink, std::uint8_t* shared)
@@ -45,7 +48,8 @@ class OneTokenBlock {
         num_tiles_(first_tile_of((warp_ & (pipe_.split() - 1)) + 1) - first_tile_) {}
 
   __device__ __forceinline__ void run() {
-    touch_parameters();
+    touch_parameters(call_);
+    touch_parameters(sink_);
     if constexpr (Sink::kAddsItems) {
       count_ = call_.pairs.num_pairs;
     } else {
@@ -53,30 +57,19 @@ class OneTokenBlock {
       count_ = pipe_.block_items + (blockIdx.x < pipe_.larger_blocks ? 1 : 0);
     }
     own_items_ = team_ < count_ ? (count_ - team_ + pipe_.teams() - 1) >> pipe_.teams_shift() : 0;
-    // A lane asks for every 32nd of the warp's items.
-    const Item item = item_of(min(team_ + lane_ * pipe_.teams(), count_ - 1));
-    if (lane_ < pipe_.slots) init_barrier(slot_full(lane_), 1);
-    publish_barriers();
-    __syncwarp();
-    if constexpr (Sink::kWaitsForIds) {
-      wait_for_earlier_kernels();
-      ask_for_rows();
+    // A lane knows every 32nd of the warp's items.
+    item_ = item_of(min(team_ + lane_ * pipe_.teams(), count_ - 1));
+    if constexpr (!kByThreads) {
+      if (lane_ < pipe_.slots) init_barrier(slot_full(lane_), 1);
+      publish_barriers();
+      __syncwarp();
     }
-    let_next_kernel_start();
-    typename Sink::Early early = sink_.early(*this, 0);
-    const std::uint8_t* from = matrix_of(item);
-    if (lane_ >= own_items_) from = nullptr;
-    here_ = call_.pairs.ids == nullptr ? kLanes : __ballot_sync(kLanes, from != nullptr);
-    if (lane_ < min(pipe_.slots, own_items_)) ask(lane_, from);
-    sink_.look_up(*this, early);
     if constexpr (!Sink::kWaitsForIds) {
-      wait_for_earlier_kernels();
-      ask_for_rows();
+      let_next_kernel_start();
+      ask_for_first();
     }
-    if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early);
-    wait_for_own_copies();
-    __syncwarp();
-    multiply(from, early);
+    start();
+    multiply();
   }
 
   // For sinks.
@@ -119,14 +112,30 @@ class OneTokenBlock {
   }
 
  private:
-  // Whoever reads a kernel's parameters first waits for them: before the kernels ahead have ended.
-  __device__ __forceinline__ void touch_parameters() const {
-    const auto* const call = reinterpret_cast<const std::uint32_t*>(&call_);
-    const auto* const sink = reinterpret_cast<const std::uint32_t*>(&sink_);
-#pragma unroll
-    for (std::uint32_t i = 0; i < sizeof(OneTokenCall) / 4; i += 8) touch(call[i]);
-#pragma unroll
-    for (std::uint32_t i = 0; i < sizeof(Sink) / 4; i += 8) touch(sink[i]);
+  __device__ __forceinline__ void ask_for_first() {
+    from_ = matrix_of(item_);
+    if (lane_ >= own_items_) from_ = nullptr;
+    here_ = call_.pairs.ids == nullptr ? kLanes : __ballot_sync(kLanes, from_ != nullptr);
+    if constexpr (kByThreads) {
+#pragma unroll 1
+      for (std::uint32_t slot = 0; slot < pipe_.slots; ++slot) copy(slot, slot);
+    } else if (lane_ < min(pipe_.slots, own_items_)) {
+      ask(lane_, from_);
+    }
+    early_ = sink_.early(*this, 0);
+    sink_.look_up(*this, early_);
+  }
+  // What follows when the kernels ahead have ended.
+  __device__ __forceinline__ void start() {
+    wait_for_earlier_kernels();
+    copy_rows();
+    if constexpr (Sink::kWaitsForIds) {
+      ask_for_first();
+      let_next_kernel_start();
+    }
+    if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early_);
+    if (!kByThreads || !Sink::kWaitsForIds) wait_for_all_copies();
+    __syncwarp();
   }
   __device__ __forceinline__ std::uint32_t first_tile_of(std::uint32_t part) const {
     return pipe_.num_tiles * part >> pipe_.split_shift;
@@ -152,6 +161,21 @@ class OneTokenBlock {
     const std::uint64_t group = std::uint64_t{expert} * call_.row_groups + item.row_group;
     return call_.matrices + (group * pipe_.num_tiles + first_tile_) * kTileBytes;
   }
+  // Two ways: by the warp, a group of copies for each turn,
+  __device__ __forceinline__ void copy(std::uint32_t slot, std::uint32_t turn) {
+    if (turn < own_items_) {
+      if (turn != 0 && turn % 32 == 0) {
+        from_ = matrix_of(item_of(min(team_ + (turn + lane_) * pipe_.teams(), count_ - 1)));
+      }
+      const auto own = reinterpret_cast<std::uint64_t>(from_);
+      const std::uint64_t from = __shfl_sync(kLanes, own, static_cast<int>(turn % 32));
+      if (from != 0) {
+        copy_by_warp(base_ + slot_at(slot), reinterpret_cast<const std::uint8_t*>(from), num_tiles_ * kTileBytes);
+      }
+    }
+    close_copies();
+  }
+  // or by the copy engine, asked by one lane.
   __device__ __forceinline__ void ask(std::uint32_t slot, const std::uint8_t* from) const {
     if (from == nullptr || num_tiles_ == 0) {
       arrive(slot_full(slot));
@@ -160,9 +184,25 @@ class OneTokenBlock {
     arrive_with_bytes(slot_full(slot), num_tiles_ * kTileBytes);
     copy_bulk(base_ + slot_at(slot), from, num_tiles_ * kTileBytes, slot_full(slot));
   }
+  __device__ __forceinline__ void wait_for(std::uint32_t slot, std::uint32_t parity) const {
+    if constexpr (kByThreads) {
+      wait_for_oldest_copies(pipe_.slots);
+      __syncwarp();
+    } else {
+      wait(slot_full(slot), parity);
+    }
+  }
+  __device__ __forceinline__ void refill(std::uint32_t slot, std::uint32_t turn) {
+    if constexpr (kByThreads) {
+      copy(slot, turn);
+    } else if (turn < own_items_ && lane_ == turn % 32) {
+      if (turn >= 32) from_ = matrix_of(item_of(team_ + turn * pipe_.teams()));
+      ask(slot, from_);
+    }
+  }
 
   // The columns that the warp needs, to a place of its own.
-  __device__ __forceinline__ void ask_for_rows() const {
+  __device__ __forceinline__ void copy_rows() const {
     const std::uint32_t turns = Sink::kAddsItems ? own_items_ : 1;
     for (std::uint32_t turn = 0; turn < turns; ++turn) {
       if (Sink::kAddsItems && !is_here(turn)) continue;
@@ -173,9 +213,10 @@ class OneTokenBlock {
         copy_16_bytes(row_at(turn) + i * 16, is_there ? from + i * 8 : call_.rows, is_there);
       }
     }
+    if constexpr (kByThreads) close_copies();
   }
 
-  __device__ __forceinline__ void multiply(const std::uint8_t* from, typename Sink::Early& early) {
+  __device__ __forceinline__ void multiply() {
     // Teams pass the same number of turns, as they meet after some.
     const std::uint32_t turns = (count_ + pipe_.teams() - 1) >> pipe_.teams_shift();
     std::uint32_t slot = 0;
@@ -184,19 +225,15 @@ class OneTokenBlock {
     float2 added = {0.0F, 0.0F};
     for (std::uint32_t turn = 0; turn < turns; ++turn) {
       if (turn < own_items_) {
-        wait(slot_full(slot), parity);
+        wait_for(slot, parity);
         TileSums<1> sums;
         const std::uint32_t rows[1] = {row_at(turn) + lane_ / 8 * 16};
         if (is_here(turn)) multiply_tiles<1>(shared_ + slot_at(slot), num_tiles_, rows, 0, call_.sixteen, sums);
         __syncwarp();
-        const std::uint32_t next = turn + pipe_.slots;
-        if (next < own_items_ && lane_ == next % 32) {
-          if (next >= 32) from = matrix_of(item_of(team_ + next * pipe_.teams()));
-          ask(slot, from);
-        }
+        refill(slot, turn + pipe_.slots);
         const float4 total = sums.total(0);
         if constexpr (Sink::kAddsItems) {
-          const float factor = __shfl_sync(kLanes, early.factor, static_cast<int>(turn));
+          const float factor = __shfl_sync(kLanes, early_.factor, static_cast<int>(turn));
           added.x = __fmaf_rn(factor, total.x, added.x);
           added.y = __fmaf_rn(factor, total.z, added.y);
         } else {
@@ -211,18 +248,18 @@ class OneTokenBlock {
         if (++in_group != kOneTokenGroup && turn + 1 != turns) continue;
         __syncthreads();
         const std::uint32_t first = (turn + 1 - in_group) << pipe_.teams_shift();
-        sink_.finish(*this, first, min(in_group << pipe_.teams_shift(), count_ - first), early);
+        sink_.finish(*this, first, min(in_group << pipe_.teams_shift(), count_ - first), early_);
         if (turn + 1 == turns) break;
         __syncthreads();
-        early = sink_.early(*this, (turn + 1) << pipe_.teams_shift());
-        sink_.look_up(*this, early);
+        early_ = sink_.early(*this, (turn + 1) << pipe_.teams_shift());
+        sink_.look_up(*this, early_);
         in_group = 0;
       }
     }
     if constexpr (Sink::kAddsItems) {
       put_sums(0, added);
       __syncthreads();
-      sink_.finish(*this, early);
+      sink_.finish(*this, early_);
     }
   }
   // Of rows g and g + 8, of which four lanes have the same.
@@ -246,7 +283,10 @@ class OneTokenBlock {
   std::uint32_t first_ = 0;
   std::uint32_t count_ = 0;
   std::uint32_t own_items_ = 0;
+  Item item_;
+  const std::uint8_t* from_ = nullptr;
   std::uint32_t here_ = 0;  // bit i: turn i's expert
+  typename Sink::Early early_;
 };
 
 // Two such blocks fit on a multiprocessor.

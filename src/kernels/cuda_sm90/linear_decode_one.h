@@ -34,6 +34,7 @@ struct OneTokenNeeds {
   std::uint32_t num_items = 0;   // of all blocks
   std::uint32_t num_blocks = 0;  // among which they are divided
   bool rows_differ = false;      // each item has its own activations
+  std::uint32_t max_slots = 0;   // kMaxCopyGroups where threads copy, else up to 32
   std::uint32_t max_bytes = 0;
 };
 

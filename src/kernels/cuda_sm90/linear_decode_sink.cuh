@@ -64,6 +64,7 @@ struct LinearSink {
 struct OneTokenLinearSink {
   static constexpr bool kAddsItems = false;
   static constexpr bool kWaitsForIds = false;
+  static constexpr bool kCopiesByThreads = false;
 
   LinearSink linear;
   const float* factor = nullptr;  // [1] or null: 1

@@ -36,10 +36,11 @@ struct LinearOutput {
   }
 
   struct Scales {};
+  using Shared = NothingShared;
   [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& /*tile*/) const { return {}; }
 
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store(const WgmmaTile& tile, Scales /*scales*/,
+  __device__ __forceinline__ void store(const WgmmaTile& tile, Scales /*scales*/, NothingShared& /*shared*/,
                                         float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t lane = threadIdx.x % 32;
     const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;

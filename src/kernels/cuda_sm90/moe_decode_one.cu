@@ -9,6 +9,8 @@ namespace {
 constexpr const char* kName = "moe_nvfp4_bf16_mma";
 constexpr std::uint32_t kBlockReserve = 1024;  // shared memory that the system takes of each block
 constexpr std::uint32_t kFc2Bytes = 96U << 10;
+constexpr std::uint32_t kFc1Bytes = 116U << 10;  // at least: two blocks would not fit on a multiprocessor
+
 constexpr std::uint32_t kMaxTurns = 32;  // of a warp: its lanes know one expert each
 
 constexpr std::uint32_t tiles_of(std::uint32_t cols) {
@@ -24,8 +26,11 @@ OneTokenPipe pipe_of_fc1(const MoeProblem& p, std::uint32_t num_sms, std::uint32
   needs.num_tiles = tiles_of(p.hidden);
   needs.num_items = p.top_k * fc1_groups(p);
   needs.num_blocks = std::min(num_sms, needs.num_items);
+  needs.max_slots = kMaxCopyGroups;
   needs.max_bytes = max_bytes;
-  const OneTokenPipe pipe = make_one_token_pipe(needs);
+  OneTokenPipe pipe = make_one_token_pipe(needs);
+  if (pipe.slots == 0) return pipe;
+  pipe.num_bytes = std::max(pipe.num_bytes, std::min(kFc1Bytes, max_bytes));
   return (pipe.block_items >> pipe.teams_shift()) < kMaxTurns ? pipe : OneTokenPipe{};
 }
 
@@ -35,6 +40,7 @@ OneTokenPipe pipe_of_fc2(const MoeProblem& p, std::uint32_t max_bytes) {
   needs.num_items = p.top_k;
   needs.num_blocks = 1;
   needs.rows_differ = true;
+  needs.max_slots = kMaxCopyGroups;
   needs.max_bytes = max_bytes;
   return make_one_token_pipe(needs);
 }

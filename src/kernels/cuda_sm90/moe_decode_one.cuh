@@ -12,6 +12,7 @@ template <bool kGated>
 struct OneTokenFc1Sink {
   static constexpr bool kAddsItems = false;
   static constexpr bool kWaitsForIds = true;
+  static constexpr bool kCopiesByThreads = true;
 
   Fc1Sink<kGated> fc1;
   const float* factor = nullptr;        // [1] or null: 1
@@ -38,23 +39,27 @@ struct OneTokenFc1Sink {
   __device__ __forceinline__ void look_up(const Block& /*block*/, Early& early) const {
     if (early.expert == kNoExpert) return;
     const bool is_gate = kGated && threadIdx.x % 16 < 8;
-    early.scale = kFragmentUnit * (is_gate ? fc1.gate_scale2[early.expert] : fc1.up_scale2[early.expert]);
-    if (factor != nullptr) early.scale *= *factor;
-    if (pair_factors != nullptr) early.scale *= pair_factors[early.pair];
+    early.scale = (is_gate ? fc1.gate_scale2 : fc1.up_scale2)[early.expert];  // nothing waits for it here
   }
   template <class Block>
   __device__ __forceinline__ void finish(const Block& block, std::uint32_t first, std::uint32_t num,
                                          const Early& early) const {
+    Early e = early;
+#pragma unroll 1
     for (std::uint32_t i = threadIdx.x; i / 32 * 32 < num * 16; i += blockDim.x) {
-      Early e = early;
       if (i != threadIdx.x) {
         e = this->early(block, first + (i - threadIdx.x) / 16);
         look_up(block, e);
       }
-      const float value = (i < num * 16 ? block.sum_of(i / 16, i % 16) : 0.0F) * e.scale;
+      const bool is_there = i < num * 16;
+      float scale = e.scale * kFragmentUnit;
+      if (factor != nullptr) scale *= *factor;
+      if (pair_factors != nullptr) scale *= pair_factors[e.pair];
+      const float value = (is_there ? block.sum_of(i / 16, i % 16) : 0.0F) * scale;
       const float up = kGated ? __shfl_down_sync(0xFFFFFFFFU, value, 8) : value;
-      if (i < num * 16 && e.expert != kNoExpert && (!kGated || i % 16 < 8))
+      if (is_there && e.expert != kNoExpert && (!kGated || i % 16 < 8)) {
         fc1.put(e.pair, e.column, apply_gate(fc1.function, value, up));
+      }
     }
   }
 };
@@ -63,6 +68,7 @@ struct OneTokenFc1Sink {
 struct OneTokenFc2Sink {
   static constexpr bool kAddsItems = true;
   static constexpr bool kWaitsForIds = false;
+  static constexpr bool kCopiesByThreads = true;
 
   TokenSink fc2;
   const float* factors = nullptr;  // [pairs] of the rows, or null: 1

@@ -22,15 +22,15 @@ struct ExpertFunctionParameters {
 __device__ __forceinline__ float apply_gate(const ExpertFunctionParameters& p, float gate, float up) {
   switch (p.function) {
     case ExpertFunction::kSilu:
-      return gate / (1.0F + __expf(-gate)) * up;
+      return __fdividef(gate, 1.0F + __expf(-gate)) * up;
     case ExpertFunction::kGeluTanh: {
       const float u = 0.7978845608028654F * (gate + 0.044715F * gate * gate * gate);
-      return gate / (1.0F + __expf(-2.0F * u)) * up;
+      return __fdividef(gate, 1.0F + __expf(-2.0F * u)) * up;
     }
     case ExpertFunction::kSwigluOai: {
       const float g = gate > p.limit ? p.limit : gate;
       const float low = up < -p.limit ? -p.limit : up;
-      return g / (1.0F + __expf(-p.alpha * g)) * ((low > p.limit ? p.limit : low) + p.beta);
+      return __fdividef(g, 1.0F + __expf(-p.alpha * g)) * ((low > p.limit ? p.limit : low) + p.beta);
     }
     case ExpertFunction::kRelu2:
       break;

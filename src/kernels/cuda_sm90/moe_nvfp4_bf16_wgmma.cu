@@ -24,6 +24,8 @@ constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
 constexpr std::size_t kMaxFloatPartialBytes = std::size_t{40} << 20;  // what the L2 cache holds beside other things
 
 bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit; }
+// h is rounded by a kernel between FC1 and FC2, which sees whole rows.
+bool rounds_rows_of_h(const MoeProblem& p) { return p.activation == Activation::kNvfp4Dynamic; }
 // Rows of FC1 differ between the experts of a token.
 bool rounds_pairs(const MoeProblem& p) {
   const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
@@ -98,14 +100,15 @@ struct Workspace {
   }
   void place(const MoeProblem& p, std::uint32_t intermediate, std::size_t rows, std::uint32_t num_experts,
              std::size_t fc1_rows, Buffers& buffers) {
-    if (!is_rounded(p)) {
+    if (rounds_rows_of_h(p)) {
+      take(buffers.h_f32, rows * intermediate);
+      take(buffers.h, rows * intermediate);
+      take(buffers.h_factors, rows);
+    } else {
       buffers.image_rows = num_image_rows(rows, num_experts);
       take(buffers.image, (intermediate + 63) / 64 * buffers.image_rows * kColumnBytes);
-      return;
     }
-    take(buffers.h_f32, rows * intermediate);
-    take(buffers.h, rows * intermediate);
-    take(buffers.h_factors, rows);
+    if (!is_rounded(p)) return;
     take(buffers.rows, fc1_rows * p.hidden);
     take(buffers.row_factors, fc1_rows);
   }
@@ -193,6 +196,8 @@ Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
   up.intermediate = layer.intermediate;
   up.image = buffers.image;
   up.image_rows = buffers.image_rows;
+  if (c.problem.activation == Activation::kNvfp4Static) up.h_input_scales = layer.weights.fc2_input_scale;
+  up.h_rule = c.problem.input_rule;
   up.h = buffers.h_f32;
   up.pair_of_h = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   const std::uint32_t row_groups = (is_gated(kFunction) ? 2 : 1) * layer.intermediate / 16;
@@ -226,7 +231,6 @@ Status round_h(const Call& c, const Layer& layer, const Buffers& buffers) {
     round.pairs.num_ids = c.problem.num_ids();
     round.pairs.num_experts = layer.num_experts;
   }
-  if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = layer.weights.fc2_input_scale;
   round.rule = c.problem.input_rule;
   round.values = buffers.h;
   round.factors = buffers.h_factors;
@@ -238,6 +242,8 @@ Status launch_fc2(const Call& c, const Layer& layer, const Columns& columns, con
   ExpertDown<Columns> down;
   down.source = columns;
   down.scale2 = layer.weights.down_scale2;
+  if (c.problem.activation == Activation::kNvfp4Static) down.input_scales = layer.weights.fc2_input_scale;
+  down.rule = c.problem.input_rule;
   down.row_factors = row_factors;
   down.row_groups = c.problem.hidden / 16;
   if (layer.is_shared) {
@@ -254,7 +260,8 @@ Status launch_fc2(const Call& c, const Layer& layer, const Columns& columns, con
 }
 
 Status run_fc2(const Call& c, const Layer& layer, const Buffers& buffers) {
-  if (!is_rounded(c.problem)) return launch_fc2(c, layer, ColumnImage{buffers.image, buffers.image_rows}, nullptr);
+  if (!rounds_rows_of_h(c.problem))
+    return launch_fc2(c, layer, ColumnImage{buffers.image, buffers.image_rows}, nullptr);
   NVFP4_RETURN_IF_ERROR(round_h(c, layer, buffers));
   const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   return launch_fc2(c, layer, RowSource{buffers.h, pair_of_row, 1}, buffers.h_factors);
@@ -292,7 +299,7 @@ std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint
   if (is_rounded(problem) && std::max(problem.hidden, problem.intermediate) > kMaxQuantizedFeatures) {
     return "activations of at most " + std::to_string(kMaxQuantizedFeatures) + " features can be rounded";
   }
-  if (caps.shared_bytes_per_block < WgmmaShape<256>::kSharedBytes + sizeof(TileMap)) {
+  if (caps.shared_bytes_per_block < WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes)) {
     return "a block needs more shared memory than there is";
   }
   return {};

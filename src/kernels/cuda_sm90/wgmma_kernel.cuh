@@ -65,11 +65,15 @@ __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sum
   return mine;
 }
 
+// Of an epilogue that needs no shared memory.
+struct NothingShared {};
+
 // What a consumer warp needs for a tile.
 template <class Epilogue, std::uint32_t kMaxColumns>
 struct TileWork {
   const WgmmaProblem& problem;
   const Epilogue& epilogue;
+  typename Epilogue::Shared& shared;
   const WgmmaTile& tile;
   RingCursor<kMaxColumns>& ring;
   std::uint32_t k_tiles;
@@ -100,21 +104,21 @@ __device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kMaxColumn
     if constexpr (kSplit) {
       if (!add_splits<kMaxColumns>(work.problem.num_splits, sums, work.ring.base)) return;
     }
-    work.epilogue.template store<kHigh>(work.tile, scales, sums);
+    work.epilogue.template store<kHigh>(work.tile, scales, work.shared, sums);
   }
 }
 
 template <bool kSplit, class Epilogue, std::uint32_t kMaxColumns>
 __device__ __forceinline__ void consume_tiles(const WgmmaProblem& problem, const TileMap& map, const Epilogue& epilogue,
-                                              RingCursor<kMaxColumns> ring) {
+                                              typename Epilogue::Shared& shared, RingCursor<kMaxColumns> ring) {
   const std::uint32_t first_of_warpgroup = of_warp((threadIdx.x - kCopyThreads) / 128 * 4);
   std::uint32_t slot = 0;
   for (TileRange range(problem, map, WgmmaShape<kMaxColumns>::kStageTiles); !range.done(); range.advance()) {
     ring.wait_full();
     const WgmmaTile& tile = map.tiles[slot++ % kTileSlots];
     consume_tile<kSplit, 0, kMaxColumns>(
-        TileWork<Epilogue, kMaxColumns>{problem, epilogue, tile, ring, range.k.size(), of_warp(tile.num_columns),
-                                        first_of_warpgroup < of_warp(tile.num_groups)});
+        TileWork<Epilogue, kMaxColumns>{problem, epilogue, shared, tile, ring, range.k.size(),
+                                        of_warp(tile.num_columns), first_of_warpgroup < of_warp(tile.num_groups)});
   }
 }
 
@@ -126,6 +130,7 @@ __global__ void __launch_bounds__(WgmmaShape<kMaxColumns>::kThreads, WgmmaShape<
   using Shape = WgmmaShape<kMaxColumns>;
   extern __shared__ std::uint8_t dynamic[];
   __shared__ TileMap map;
+  __shared__ typename Epilogue::Shared shared;
   RingCursor<kMaxColumns> ring;
   ring.base = (shared_address(dynamic) + 1023) / 1024 * 1024;
   asm volatile("" : "+r"(ring.base));  // kept in a register
@@ -138,7 +143,7 @@ __global__ void __launch_bounds__(WgmmaShape<kMaxColumns>::kThreads, WgmmaShape<
   if (threadIdx.x >= kCopyThreads) {
     take_registers<Shape::kConsumerRegisters>();
     if constexpr (!Epilogue::kRowSource) wait_for_earlier_kernels();
-    consume_tiles<kSplit>(problem, map, epilogue, ring);
+    consume_tiles<kSplit>(problem, map, epilogue, shared, ring);
   } else {
     give_registers<Shape::kCopyRegisters>();
     if constexpr (Epilogue::kRowSource) {

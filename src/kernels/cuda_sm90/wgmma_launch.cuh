@@ -67,21 +67,23 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
   return launch(name, wgmma_kernel<Epilogue, kMaxColumns, kSplit>, shape, stream, problem, epilogue);
 }
 
-// The kinds of one epilogue, all of them.
+// The kinds of one epilogue, up to its kMostColumns.
 template <class Epilogue>
 Status allow_grouped_wgmma(const char* name) {
   NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 32>(name)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 64>(name)));
-  NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 128>(name)));
-  return allow_wgmma<Epilogue, 256>(name);
+  if constexpr (Epilogue::kMostColumns > 128) NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 256>(name)));
+  return allow_wgmma<Epilogue, 128>(name);
 }
 
 template <class Epilogue>
 Status launch_grouped_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilogue, DeviceStream stream) {
   if (run.kind <= 32) return launch_wgmma<32>(name, run, epilogue, stream);
   if (run.kind <= 64) return launch_wgmma<64>(name, run, epilogue, stream);
-  if (run.kind <= 128) return launch_wgmma<128>(name, run, epilogue, stream);
-  return launch_wgmma<256>(name, run, epilogue, stream);
+  if constexpr (Epilogue::kMostColumns > 128) {
+    if (run.kind > 128) return launch_wgmma<256>(name, run, epilogue, stream);
+  }
+  return launch_wgmma<128>(name, run, epilogue, stream);
 }
 
 // For the file that compiles an epilogue's kernels, and for the others.

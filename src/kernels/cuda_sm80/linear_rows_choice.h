@@ -1,0 +1,48 @@
+// Which kernel and shape multiply weights that lie in rows, for a number of tokens.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda_sm80/linear_rows_shapes.h"
+
+namespace nvfp4::kernels::cuda_sm80 {
+
+struct RowsLayer {
+  std::uint32_t out_features = 0;
+  std::uint32_t in_features = 0;
+  std::uint32_t weight_bytes = 1;  // of a number: 1 or 2
+  std::uint32_t num_sms = 0;
+  std::uint32_t shared_bytes_per_block = 0;
+  std::uint32_t shared_bytes_per_sm = 0;
+  bool batch_invariant =
+      false;  // the kernel for many tokens only, K not split: the order of its sums is always the same
+};
+
+struct RowsChoice {
+  bool is_few = false;
+  FewShape few;
+  std::uint32_t many_idx = 0;  // into kManyShapes
+  std::uint32_t row_tiles = 0, token_tiles = 0;
+  std::uint32_t num_splits = 1;
+  std::uint32_t steps_per_split = 0;
+
+  [[nodiscard]] constexpr const ManyShape& many() const { return kManyShapes[many_idx]; }
+  [[nodiscard]] constexpr std::uint32_t num_tiles() const { return row_tiles * token_tiles; }
+  [[nodiscard]] constexpr std::uint64_t part_floats() const {
+    return num_splits == 1 ? 0 : std::uint64_t{num_tiles()} * num_splits * many().rows * many().tokens;
+  }
+};
+
+// Does the smallest block fit into shared memory?
+[[nodiscard]] bool rows_fit(const RowsLayer& layer);
+// For a layer that fits; num_tokens above 0.
+[[nodiscard]] RowsChoice choose_rows(const RowsLayer& layer, std::uint32_t num_tokens);
+
+// The most that choose_rows() asks for with up to max_tokens.
+struct RowsNeeds {
+  std::uint32_t num_arrivals = 0;
+  std::uint64_t part_floats = 0;
+};
+[[nodiscard]] RowsNeeds rows_needs(const RowsLayer& layer, std::uint32_t max_tokens);
+
+}  // namespace nvfp4::kernels::cuda_sm80

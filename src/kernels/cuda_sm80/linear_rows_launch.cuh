@@ -1,0 +1,86 @@
+// The kernels of one kind of weights in all shapes, and their launch.
+#pragma once
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include "kernels/cuda_sm80/linear_rows_few.cuh"
+#include "kernels/cuda_sm80/linear_rows_many.cuh"
+#include "kernels/cuda_sm80/linear_rows_plan.h"
+
+namespace nvfp4::kernels::cuda_sm80 {
+
+template <class Weight>
+class RowsLaunch {
+ public:
+  // Shared memory that the kernels may have; before the first launch.
+  static Status allow(const char* name, std::uint32_t shared_bytes) {
+    for (const Few kernel : kFew) NVFP4_RETURN_IF_ERROR(allow_one(name, kernel, shared_bytes));
+    for (const Many kernel : kMany) NVFP4_RETURN_IF_ERROR(allow_one(name, kernel, shared_bytes));
+    return {};
+  }
+
+  static Status run(const char* name, const DeviceLinearPlan& plan, const DeviceLinearWeight& weight,
+                    const DeviceLinearArgs& args, const DeviceWorkspace& workspace, DeviceStream stream) {
+    NVFP4_RETURN_IF_ERROR(check_device_linear_call(plan, weight, args, workspace));
+    if (args.num_tokens == 0) return {};
+    const auto call = begin_rows(plan, weight, args, workspace, stream);
+    NVFP4_RETURN_IF_ERROR(call);
+    const RowsChoice choice = choose_rows(rows_layer(plan), args.num_tokens);
+    if (choice.is_few) return run_few(name, choice.few, *call, stream);
+    RowsGrid grid{choice.row_tiles, choice.token_tiles, choice.num_splits, choice.steps_per_split};
+    grid.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data);
+    grid.partials = reinterpret_cast<float*>(workspace.data + rows_workspace(plan).parts_at);
+    return run_many(name, choice, *call, grid, stream);
+  }
+
+ private:
+  using Few = void (*)(RowsCall);
+  using Many = void (*)(RowsCall, RowsGrid);
+
+  static constexpr const auto& few_shapes() {
+    if constexpr (Weight::kBytes == 1) {
+      return kFewShapesFp8;
+    } else {
+      return kFewShapesBf16;
+    }
+  }
+  template <std::size_t... kIdx>
+  static constexpr std::array<Few, sizeof...(kIdx)> all_few(std::index_sequence<kIdx...> /*indices*/) {
+    return {linear_rows_few<Weight, few_shapes()[kIdx].groups, few_shapes()[kIdx].columns>...};
+  }
+  static constexpr auto kFew = all_few(std::make_index_sequence<few_shapes().size()>());
+  template <std::size_t... kIdx>
+  static constexpr std::array<Many, sizeof...(kIdx)> all_many(std::index_sequence<kIdx...> /*indices*/) {
+    return {linear_rows_many<Weight, kIdx>...};
+  }
+  static constexpr auto kMany = all_many(std::make_index_sequence<num_many_shapes(Weight::kBytes)>());
+
+  template <class Kernel>
+  static Status allow_one(const char* name, Kernel kernel, std::uint32_t shared_bytes) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    if (error == cudaSuccess) return {};
+    return Error{ErrorCode::kUnsupported, name,
+                 std::string(cudaGetErrorString(error)) + "; the kernel cannot run on this device"};
+  }
+
+  static Status run_few(const char* name, const FewShape& shape, const RowsCall& call, DeviceStream stream) {
+    const LaunchShape launched{.blocks = (call.output.num_features + shape.rows() - 1) / shape.rows(),
+                               .num_threads = FewShape::kThreads,
+                               .shared_bytes = shape.shared_bytes(Weight::kBytes)};
+    std::size_t idx = 0;
+    while (few_shapes()[idx].groups != shape.groups || few_shapes()[idx].columns != shape.columns) ++idx;
+    return launch(name, kFew[idx], launched, stream, call);
+  }
+  static Status run_many(const char* name, const RowsChoice& choice, const RowsCall& call, const RowsGrid& grid,
+                         DeviceStream stream) {
+    const LaunchShape launched{.blocks = choice.num_tiles() * choice.num_splits,
+                               .num_threads = choice.many().threads(),
+                               .shared_bytes = choice.many().shared_bytes(Weight::kBytes)};
+    return launch(name, kMany[choice.many_idx], launched, stream, call, grid);
+  }
+};
+
+}  // namespace nvfp4::kernels::cuda_sm80

@@ -1,0 +1,109 @@
+#include "kernels/cuda_sm80/linear_rows_plan.h"
+
+#include "kernels/cuda_shared/quantize_activations.h"
+
+namespace nvfp4::kernels::cuda_sm80 {
+namespace {
+
+std::size_t aligned(std::size_t num_bytes) {
+  return (num_bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
+}
+
+bool is_rounded(const DeviceLinearProblem& problem) {
+  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
+}
+
+DeviceLinearPlan without_workspace(const DeviceLinearProblem& problem, const DeviceCaps& caps,
+                                   std::uint32_t max_tokens) {
+  DeviceLinearPlan plan{problem, {}};
+  plan.sizes.max_tokens = max_tokens;
+  plan.sizes.num_sms = caps.num_sms;
+  plan.sizes.choice[0] = static_cast<std::uint32_t>(caps.shared_bytes_per_block);
+  plan.sizes.choice[1] = static_cast<std::uint32_t>(caps.shared_bytes_per_sm);
+  return plan;
+}
+
+// What the room is compiled for.
+bool has_code_for(std::uint32_t sm) { return sm / 10 == 8 || sm == 90 || sm == 120 || sm == 121; }
+
+}  // namespace
+
+RowsLayer rows_layer(const DeviceLinearPlan& plan) {
+  const DeviceLinearProblem& problem = plan.problem;
+  RowsLayer layer;
+  layer.out_features = problem.out_features;
+  layer.in_features = problem.in_features;
+  layer.weight_bytes = problem.weight == WeightFormat::kFp8 ? 1 : 2;
+  layer.num_sms = plan.sizes.num_sms;
+  layer.shared_bytes_per_block = plan.sizes.choice[0];
+  layer.shared_bytes_per_sm = plan.sizes.choice[1];
+  layer.batch_invariant = problem.batch_invariant;
+  return layer;
+}
+
+std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
+  if (!has_code_for(caps.sm)) return "only for compute capabilities 8.x, 9.0, 12.0 and 12.1";
+  if (std::string reason = device_linear_limits_refusal(problem); !reason.empty()) return reason;
+  if (is_rounded(problem) && problem.in_features > kMaxQuantizedFeatures) {
+    return std::to_string(problem.in_features) + " input features; activations of at most " +
+           std::to_string(kMaxQuantizedFeatures) + " can be rounded";
+  }
+  if (!rows_fit(rows_layer(without_workspace(problem, caps, 0)))) {
+    return "a block needs more shared memory than there is";
+  }
+  return {};
+}
+
+RowsWorkspace rows_workspace(const DeviceLinearPlan& plan) {
+  RowsWorkspace places;
+  places.values_at = plan.sizes.zeroed_bytes;
+  places.factors_at = places.values_at;
+  places.parts_at = places.values_at;
+  if (!is_rounded(plan.problem)) return places;
+  const std::size_t max_tokens = plan.sizes.max_tokens;
+  places.factors_at += aligned(max_tokens * plan.problem.in_features * sizeof(Bf16Bits));
+  places.parts_at = places.factors_at + aligned(max_tokens * sizeof(float));
+  return places;
+}
+
+DeviceLinearPlan rows_plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  DeviceLinearPlan plan = without_workspace(problem, caps, max_tokens);
+  const RowsNeeds needs = rows_needs(rows_layer(plan), max_tokens);
+  plan.sizes.zeroed_bytes = aligned(needs.num_arrivals * sizeof(std::uint32_t));
+  plan.sizes.workspace_bytes = rows_workspace(plan).parts_at + needs.part_floats * sizeof(float);
+  return plan;
+}
+
+Result<RowsCall> begin_rows(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight,
+                            const DeviceLinearArgs& args, const DeviceWorkspace& workspace, DeviceStream stream) {
+  const DeviceLinearProblem& problem = plan.problem;
+  RowsCall call;
+  call.weights = static_cast<const std::uint8_t*>(weight.elements);
+  call.x = args.x;
+  call.in_features = problem.in_features;
+  call.output.shards = weight.shards;
+  call.output.row_scales = problem.per_row_scale ? weight.row_scales : nullptr;
+  call.output.bias = problem.has_bias ? weight.bias : nullptr;
+  call.output.num_features = problem.out_features;
+  call.output.num_tokens = args.num_tokens;
+  call.output.is_f32 = problem.output == DeviceOutput::kF32;
+  call.output.y = args.y;
+  if (!is_rounded(problem)) return call;
+  const RowsWorkspace places = rows_workspace(plan);
+  QuantizeActivations q;
+  q.activation = problem.activation;
+  q.rule = problem.input_rule;
+  q.num_rows = args.num_tokens;
+  q.in_features = problem.in_features;
+  q.x = args.x;
+  q.pre_quant_scale = problem.has_pre_quant_scale ? weight.pre_quant_scale : nullptr;
+  q.input_scale = weight.input_scale;
+  q.values = reinterpret_cast<Bf16Bits*>(workspace.data + places.values_at);
+  q.row_scale = reinterpret_cast<float*>(workspace.data + places.factors_at);
+  NVFP4_RETURN_IF_ERROR(quantize_activations(q, stream));
+  call.x = q.values;
+  call.output.factors = q.row_scale;
+  return call;
+}
+
+}  // namespace nvfp4::kernels::cuda_sm80
