@@ -45,7 +45,7 @@ double touched_bytes(const BenchProblem& problem) {
 
 // Device memory besides the weights, with one output.
 std::uint64_t other_bytes(const BenchProblem& problem, const DeviceLayer& layer) {
-  return input_bytes(problem) + output_bytes(problem) + layer.sizes().workspace_bytes + kSpareBytes;
+  return input_bytes(problem) + output_bytes(problem) + layer.workspace_bytes() + kSpareBytes;
 }
 
 Status check_memory_of(const BenchProblem& problem, const DeviceLayer& layer, std::uint64_t free_bytes) {
@@ -70,8 +70,8 @@ class CallGraph {
     const std::size_t affordable = std::min<std::uint64_t>(kOutputBytes, free_bytes) / output_bytes(problem_);
     num_outputs_ = std::clamp<std::size_t>(affordable, 1, num_calls);
     NVFP4_RETURN_IF_ERROR(allocate(num_outputs_ * output_bytes(problem_), outputs_));
-    NVFP4_RETURN_IF_ERROR(allocate(layer_.sizes().workspace_bytes, workspace_));
-    NVFP4_RETURN_IF_ERROR(runtime::fill(workspace_.data(), 0, layer_.sizes().zeroed_bytes, get()));
+    NVFP4_RETURN_IF_ERROR(allocate(layer_.workspace_bytes(), workspace_));
+    NVFP4_RETURN_IF_ERROR(runtime::fill(workspace_.data(), 0, layer_.zeroed_bytes(), get()));
     NVFP4_RETURN_IF_ERROR(allocate(sizeof(ValueCounts), counts_));
     NVFP4_RETURN_IF_ERROR(stream_.synchronize());
     auto graph = Graph::capture(stream_, [&] { return enqueue(num_calls); });

@@ -11,6 +11,7 @@
 #include "device/buffer.h"
 #include "formats/nvfp4_block.h"
 #include "kernels/catalogue/device_catalogue.h"
+#include "kernels/catalogue/device_schedule.h"
 #include "layouts/fragment_16x64.h"
 #include "prepare/device_weight.h"
 #include "prepare/random_weight.h"
@@ -108,19 +109,17 @@ class LinearLayer : public DeviceLayer {
     wanted.activation = activation(problem.scheme);
     wanted.out_features = static_cast<std::uint32_t>(problem.out_features);
     wanted.in_features = static_cast<std::uint32_t>(problem.in_features);
-    const auto kernel =
-        kernels::choose_device_linear(wanted, caps, problem.num_tokens, problem.to_string(), kernel_name);
-    NVFP4_RETURN_IF_ERROR(kernel);
-    auto plan = (*kernel)->plan(wanted, caps, problem.num_tokens);
-    NVFP4_RETURN_IF_ERROR(plan);
-    return std::unique_ptr<DeviceLayer>(new LinearLayer(problem, **kernel, std::move(plan).value()));
+    auto schedule = kernels::schedule_device_linear(wanted, caps, problem.num_tokens, problem.to_string(), kernel_name);
+    NVFP4_RETURN_IF_ERROR(schedule);
+    return std::unique_ptr<DeviceLayer>(new LinearLayer(problem, wanted, std::move(schedule).value()));
   }
 
-  [[nodiscard]] std::string_view kernel() const override { return kernel_.name; }
-  [[nodiscard]] const kernels::DevicePlanSizes& sizes() const override { return plan_.sizes; }
+  [[nodiscard]] std::string_view kernel() const override { return schedule_.range_of(problem_.num_tokens).kernel.name; }
+  [[nodiscard]] std::size_t workspace_bytes() const override { return schedule_.workspace_bytes(); }
+  [[nodiscard]] std::size_t zeroed_bytes() const override { return schedule_.zeroed_bytes(); }
   [[nodiscard]] std::uint64_t copy_bytes() const override {
-    if (plan_.problem.weight == WeightFormat::kNvfp4) return fragment_bytes(pieces());
-    return problem_.out_features * problem_.in_features * kernels::bits_per_weight(plan_.problem.weight) / 8;
+    if (layer_.weight == WeightFormat::kNvfp4) return fragment_bytes(pieces());
+    return problem_.out_features * problem_.in_features * kernels::bits_per_weight(layer_.weight) / 8;
   }
   [[nodiscard]] double bytes_read() const override { return problem_.bytes_read(1); }
 
@@ -134,13 +133,14 @@ class LinearLayer : public DeviceLayer {
 
   [[nodiscard]] Status run(std::size_t call_idx, const Bf16Bits* x, Bf16Bits* y, const DeviceWorkspace& workspace,
                            DeviceStream stream) const override {
-    return kernel_.run(plan_, copies_[call_idx % copies_.size()].view(), {problem_.num_tokens, x, y}, workspace,
-                       stream);
+    const kernels::DeviceLinearArgs args{problem_.num_tokens, x, y};
+    return schedule_.run(copies_[call_idx % copies_.size()].view(), args, workspace, stream);
   }
 
  private:
-  LinearLayer(const BenchProblem& problem, const kernels::DeviceLinearKernel& kernel, kernels::DeviceLinearPlan plan)
-      : problem_(problem), kernel_(kernel), plan_(std::move(plan)) {}
+  LinearLayer(const BenchProblem& problem, const kernels::DeviceLinearProblem& layer,
+              kernels::DeviceLinearSchedule schedule)
+      : problem_(problem), layer_(layer), schedule_(std::move(schedule)) {}
 
   [[nodiscard]] FragmentPieces pieces() const { return {1, problem_.out_features, problem_.in_features}; }
 
@@ -148,11 +148,11 @@ class LinearLayer : public DeviceLayer {
     const std::uint64_t key = key_of(copy_idx, 0);
     const std::size_t count = problem_.out_features * problem_.in_features;
     prepare::DeviceLinear weight;
-    weight.problem = plan_.problem;
+    weight.problem = layer_;
     weight.input_scale = kInputScale;
-    weight.shards.end_rows[0] = plan_.problem.out_features;
+    weight.shards.end_rows[0] = layer_.out_features;
     float& scale2 = weight.shards.scale2[0];
-    switch (plan_.problem.weight) {
+    switch (layer_.weight) {
       case WeightFormat::kNvfp4:
         weight.elements = filler.fragments(pieces(), key);
         scale2 = random_scale2(problem_.in_features, kernels::kRandomFragmentRms, key);
@@ -169,8 +169,8 @@ class LinearLayer : public DeviceLayer {
   }
 
   BenchProblem problem_;
-  kernels::DeviceLinearKernel kernel_;
-  kernels::DeviceLinearPlan plan_;
+  kernels::DeviceLinearProblem layer_;
+  kernels::DeviceLinearSchedule schedule_;
   std::vector<prepare::DeviceLinear> copies_;
 };
 
@@ -211,15 +211,14 @@ class MoeLayer : public DeviceLayer {
       return Error{ErrorCode::kUnsupported, where, "on a GPU, experts are w4a16 or w4a4"};
     }
     const kernels::MoeProblem wanted = moe_problem(problem);
-    const auto kernel = kernels::choose_device_moe(wanted, caps, problem.num_tokens, where, kernel_name);
-    NVFP4_RETURN_IF_ERROR(kernel);
-    auto plan = (*kernel)->plan(wanted, caps, problem.num_tokens);
-    NVFP4_RETURN_IF_ERROR(plan);
-    return std::unique_ptr<DeviceLayer>(new MoeLayer(problem, **kernel, std::move(plan).value()));
+    auto schedule = kernels::schedule_device_moe(wanted, caps, problem.num_tokens, where, kernel_name);
+    NVFP4_RETURN_IF_ERROR(schedule);
+    return std::unique_ptr<DeviceLayer>(new MoeLayer(problem, wanted, std::move(schedule).value()));
   }
 
-  [[nodiscard]] std::string_view kernel() const override { return kernel_.name; }
-  [[nodiscard]] const kernels::DevicePlanSizes& sizes() const override { return plan_.sizes; }
+  [[nodiscard]] std::string_view kernel() const override { return schedule_.range_of(problem_.num_tokens).kernel.name; }
+  [[nodiscard]] std::size_t workspace_bytes() const override { return schedule_.workspace_bytes(); }
+  [[nodiscard]] std::size_t zeroed_bytes() const override { return schedule_.zeroed_bytes(); }
   [[nodiscard]] std::uint64_t copy_bytes() const override { return fragment_bytes(fc1()) + fragment_bytes(fc2()); }
   [[nodiscard]] double bytes_read() const override { return bytes_read_; }
 
@@ -251,7 +250,7 @@ class MoeLayer : public DeviceLayer {
     args.y = y;
     kernels::DeviceMoeWeights weights;
     weights.experts = copies_[call_idx % copies_.size()].view();
-    return kernel_.run(plan_, weights, args, workspace, stream);
+    return schedule_.run(weights, args, workspace, stream);
   }
 
  private:
@@ -259,12 +258,11 @@ class MoeLayer : public DeviceLayer {
     Buffer expert_ids, weights;
   };
 
-  MoeLayer(const BenchProblem& problem, const kernels::DeviceMoeKernel& kernel, kernels::DeviceMoePlan plan)
-      : problem_(problem), kernel_(kernel), plan_(std::move(plan)) {}
+  MoeLayer(const BenchProblem& problem, const kernels::MoeProblem& layer, kernels::DeviceMoeSchedule schedule)
+      : problem_(problem), layer_(layer), schedule_(std::move(schedule)) {}
 
   [[nodiscard]] FragmentPieces fc1() const {
-    return {problem_.num_experts, problem_.intermediate_size, problem_.hidden_size, kNvfp4BlockSize,
-            plan_.problem.gated()};
+    return {problem_.num_experts, problem_.intermediate_size, problem_.hidden_size, kNvfp4BlockSize, layer_.gated()};
   }
   [[nodiscard]] FragmentPieces fc2() const {
     return {problem_.num_experts, problem_.hidden_size, problem_.intermediate_size};
@@ -275,12 +273,12 @@ class MoeLayer : public DeviceLayer {
     prepare::DeviceExpertWeights out;
     out.gate_up = filler.fragments(fc1(), key_of(copy_idx, 0));
     out.down = filler.fragments(fc2(), key_of(copy_idx, 1));
-    if (plan_.problem.gated()) {
+    if (layer_.gated()) {
       out.gate_scale2 = filler.scales2(num_experts, problem_.hidden_size, key_of(copy_idx, 2));
     }
     out.up_scale2 = filler.scales2(num_experts, problem_.hidden_size, key_of(copy_idx, 3));
     out.down_scale2 = filler.scales2(num_experts, problem_.intermediate_size, key_of(copy_idx, 4));
-    if (plan_.problem.activation == Activation::kNvfp4Static) {
+    if (layer_.activation == Activation::kNvfp4Static) {
       const std::vector<float> input_scales(num_experts, kInputScale);
       out.fc1_input_scale = filler.copy(std::span<const float>(input_scales));
       out.fc2_input_scale = filler.copy(std::span<const float>(input_scales));
@@ -289,8 +287,8 @@ class MoeLayer : public DeviceLayer {
   }
 
   BenchProblem problem_;
-  kernels::DeviceMoeKernel kernel_;
-  kernels::DeviceMoePlan plan_;
+  kernels::MoeProblem layer_;
+  kernels::DeviceMoeSchedule schedule_;
   std::vector<prepare::DeviceExpertWeights> copies_;
   std::vector<Routing> routings_;
   double bytes_read_ = 0;

@@ -23,7 +23,8 @@ class DeviceLayer {
   virtual ~DeviceLayer() = default;
 
   [[nodiscard]] virtual std::string_view kernel() const = 0;
-  [[nodiscard]] virtual const kernels::DevicePlanSizes& sizes() const = 0;
+  [[nodiscard]] virtual std::size_t workspace_bytes() const = 0;
+  [[nodiscard]] virtual std::size_t zeroed_bytes() const = 0;
   [[nodiscard]] virtual std::uint64_t copy_bytes() const = 0;  // of device memory
 
   // Weights for every copy, and what calls do not share; returns when all is there. one_routing: all calls go to the

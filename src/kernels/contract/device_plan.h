@@ -5,8 +5,8 @@
 // several streams at once. The same arguments give the same bits.
 //
 // All device pointers are 16-byte aligned, workspaces kDeviceAlignment. A workspace holds anything before the first
-// run, except that its first `zeroed_bytes` are 0; every run leaves those at 0 again. Nothing else is kept in it
-// between two runs, so that kernels may share one in stream order if those bytes are not the same.
+// run, except that its first `zeroed_bytes`, a multiple of kDeviceAlignment, are 0; every run leaves those at 0 again.
+// Nothing else is kept in it between two runs: kernels that run one after the other may share it.
 #pragma once
 
 #include <array>
