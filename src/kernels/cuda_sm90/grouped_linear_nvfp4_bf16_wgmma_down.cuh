@@ -44,7 +44,7 @@ struct ExpertDown {
   template <std::uint32_t kMaxColumns>
   __device__ __forceinline__ void store(const WgmmaTile& tile, Scales scale, NothingShared& /*shared*/,
                                         float (&sums)[kMaxColumns / 2]) const {
-    const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
+    const std::uint32_t in_tile = of_warp((threadIdx.x - kCopyThreads) / 32);
     if (in_tile >= tile.num_groups) return;
     if (partial != nullptr) {
       store_f32<kMaxColumns>(tile, tile.first_group + in_tile, scale, sums);

@@ -86,7 +86,7 @@ struct ExpertUp {
   template <std::uint32_t kMaxColumns>
   __device__ __forceinline__ void store(const WgmmaTile& tile, const Scales& scales, Shared& shared,
                                         float (&sums)[kMaxColumns / 2]) const {
-    const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
+    const std::uint32_t in_tile = of_warp((threadIdx.x - kCopyThreads) / 32);
     const std::uint32_t group = tile.first_group + in_tile;
     const std::uint32_t piece = kGated ? group : 2 * group;  // of 8 numbers of a row of h
     if (piece / 8 >= (intermediate + 63) / 64) return;

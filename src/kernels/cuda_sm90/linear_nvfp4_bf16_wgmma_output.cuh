@@ -43,7 +43,7 @@ struct LinearOutput {
   __device__ __forceinline__ void store(const WgmmaTile& tile, Scales /*scales*/, NothingShared& /*shared*/,
                                         float (&sums)[kMaxColumns / 2]) const {
     const std::uint32_t lane = threadIdx.x % 32;
-    const std::uint32_t in_tile = (threadIdx.x - kCopyThreads) / 32;
+    const std::uint32_t in_tile = of_warp((threadIdx.x - kCopyThreads) / 32);
     if (in_tile >= tile.num_groups) return;
     const std::uint32_t first_row = (tile.first_group + in_tile) * 16;
     const RowTerms terms = terms_of(first_row + lane / 4);

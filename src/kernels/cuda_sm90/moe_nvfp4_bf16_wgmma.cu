@@ -293,11 +293,16 @@ Status add_up(const Call& c) {
   return combine_paired(combine, c.stream);
 }
 
-std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (caps.sm != 90) return "only for compute capability 9.0";
   if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
   if (is_rounded(problem) && std::max(problem.hidden, problem.intermediate) > kMaxQuantizedFeatures) {
     return "activations of at most " + std::to_string(kMaxQuantizedFeatures) + " features can be rounded";
+  }
+  const std::uint64_t pairs = std::uint64_t{max_tokens} * problem.top_k;
+  if (pairs * std::max(problem.hidden, problem.intermediate) > kMaxRowNumbers) {
+    return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) +
+           " experts each have more than 2^32 activations";
   }
   if (caps.shared_bytes_per_block < WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes)) {
     return "a block needs more shared memory than there is";

@@ -6,7 +6,7 @@
 
 #include "formats/float_bits.h"
 #include "kernels/cuda_shared/quantize_activations_block.h"
-#include "kernels/cuda_sm90/wgmma_ring.cuh"
+#include "kernels/cuda_sm90/wgmma_multiply.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
 
@@ -38,7 +38,7 @@ __device__ __forceinline__ void round_columns(float* h, const RowScale& row, Sha
                                               std::uint32_t turn) {
   static_assert(kBlocks <= 4);
   const std::uint32_t lane = threadIdx.x % 32;
-  const std::uint32_t warp = (threadIdx.x - kCopyThreads) / 32;
+  const std::uint32_t warp = of_warp((threadIdx.x - kCopyThreads) / 32);
   std::uint32_t largest[2 * kBlocks];
 #pragma unroll
   for (std::uint32_t i = 0; i < 2 * kBlocks; ++i) {

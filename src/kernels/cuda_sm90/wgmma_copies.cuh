@@ -19,6 +19,9 @@ __device__ __forceinline__ void copy_weights(const WgmmaProblem& problem, const 
            ring.full());
 }
 
+// Numbers of a matrix of which RowSource takes rows.
+inline constexpr std::uint64_t kMaxRowNumbers = std::uint64_t{1} << 32;
+
 // Rows of a BF16 matrix for sorted rows: the token of a pair, or the sorted row itself.
 struct RowSource {
   static constexpr bool kByRow = true;
@@ -31,16 +34,17 @@ struct RowSource {
   }
 };
 
-// One piece of each of this thread's rows, kRowsAtOnce columns apart, as far as there are columns.
+// One piece of each of this thread's rows, kRowsAtOnce columns apart, as far as there are columns. rows: where they
+// begin, from `from` on.
 template <std::uint32_t kRowsAtOnce, std::size_t kSteps>
-__device__ __forceinline__ void copy_pieces(const std::uint16_t* const (&rows)[kSteps], std::uint32_t to,
-                                            std::uint32_t num_bytes, std::uint32_t offset, std::uint32_t num_columns) {
+__device__ __forceinline__ void copy_pieces(const std::uint16_t* from, const std::uint32_t (&rows)[kSteps],
+                                            std::uint32_t to, std::uint32_t num_bytes, std::uint32_t num_columns) {
 #pragma unroll
   for (std::uint32_t step = 0; step < kSteps; ++step) {
     asm volatile(
-        "{\n.reg .pred exists;\nsetp.gt.u32 exists, %3, %4;\n"
-        "@exists cp.async.cg.shared.global [%0], [%1], 16, %2;\n}" ::"r"(to + step * kRowsAtOnce * kColumnBytes),
-        "l"(rows[step] + offset), "r"(num_bytes), "r"(num_columns), "r"(step * kRowsAtOnce)
+        "{\n.reg .pred exists;\n.reg .b64 row;\nmad.wide.u32 row, %1, 2, %2;\nsetp.gt.u32 exists, %4, %5;\n"
+        "@exists cp.async.cg.shared.global [%0], [row], 16, %3;\n}" ::"r"(to + step * kRowsAtOnce * kColumnBytes),
+        "r"(rows[step]), "l"(from), "r"(num_bytes), "r"(num_columns), "r"(step * kRowsAtOnce)
         : "memory");
   }
 }
@@ -59,13 +63,13 @@ __device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMa
   std::uint32_t slot = 0;
   for (TileRange range(problem, map, Shape::kStageTiles); !range.done(); range.advance()) {
     const WgmmaTile tile = map.find(problem, range.tile_idx);
-    const std::uint16_t* rows[kSteps];
+    std::uint32_t rows[kSteps];  // kMaxRowNumbers is what they can be
 #pragma unroll
     for (std::uint32_t step = 0; step < kSteps; ++step) {
       const std::uint32_t column = min(step * kRowsAtOnce + first, tile.num_valid - 1);
-      rows[step] = source.x + piece * 8;
+      rows[step] = 0;
       if (step * kRowsAtOnce < tile.num_columns) {
-        rows[step] += std::uint64_t{source.row(tile.first_row + column)} * problem.in_features;
+        rows[step] = source.row(tile.first_row + column) * problem.in_features;
       }
     }
     for (std::uint32_t k_tile = 0; k_tile < problem.k_tiles; k_tile += Shape::kStageTiles) {
@@ -76,13 +80,12 @@ __device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMa
       }
       const std::uint32_t column_of_k = k_tile * 64 + piece * 8;
       const std::uint32_t address = ring.columns() + to;
-      copy_pieces<kRowsAtOnce>(rows, address, column_of_k < problem.in_features ? 16 : 0, 0, tile.num_columns);
+      const std::uint16_t* const from = source.x + column_of_k;
+      copy_pieces<kRowsAtOnce>(from, rows, address, column_of_k < problem.in_features ? 16 : 0, tile.num_columns);
       if (Shape::kStageTiles > 1 && k_tile + 1 < problem.k_tiles) {
-        copy_pieces<kRowsAtOnce>(rows, address + Shape::kColumnsBytes, column_of_k + 64 < problem.in_features ? 16 : 0,
-                                 64, tile.num_columns);
+        copy_pieces<kRowsAtOnce>(from + 64, rows, address + Shape::kColumnsBytes,
+                                 column_of_k + 64 < problem.in_features ? 16 : 0, tile.num_columns);
       }
-#pragma unroll
-      for (std::uint32_t step = 0; step < kSteps; ++step) rows[step] += Shape::kStageTiles * 64;
       arrive_when_copied(ring.full());
       ring.advance();
     }
