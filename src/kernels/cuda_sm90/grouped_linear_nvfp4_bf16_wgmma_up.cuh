@@ -21,19 +21,20 @@ struct ExpertUp {
   static constexpr bool kGated = is_gated(kFunction);
 
   RowSource source;
-  const float* gate_scale2 = nullptr;   // [E]
-  const float* up_scale2 = nullptr;     // [E]
-  const float* row_factors = nullptr;   // [rows of x] or null: 1
-  const float* pair_factors = nullptr;  // [T * k] or null: 1
+  const float* gate_scale2 = nullptr;     // [E]
+  const float* up_scale2 = nullptr;       // [E]
+  const float* x_input_scales = nullptr;  // [E] NVFP4 scales of the rows, if all of an expert have the same; null: 1
+  const float* row_factors = nullptr;     // [rows of x] or null: 1
+  const float* pair_factors = nullptr;    // [T * k] or null: 1
   float alpha = 0.0F, beta = 0.0F, limit = 0.0F;
   std::uint32_t intermediate = 0;  // I
   std::uint8_t* image = nullptr;   // [ceil(I / 64)][image_rows][128 bytes], or
   std::uint64_t image_rows = 0;
   // [E] NVFP4: h is rounded under it before it goes to the image; null: it is rounded to BF16.
   const float* h_input_scales = nullptr;
-  QuantizerRule h_rule = QuantizerRule::kModelOpt;
-  float* h = nullptr;                       // [T * k, I], by pair; without pairs by sorted row
-  const std::int32_t* pair_of_h = nullptr;  // [sorted rows] or null
+  QuantizerRule rule = QuantizerRule::kModelOpt;  // of both
+  float* h = nullptr;                             // [T * k, I], by pair; without pairs by sorted row
+  const std::int32_t* pair_of_h = nullptr;        // [sorted rows] or null
 
   // kernels/contract/device_moe.h has the equations. A NaN stays one.
   [[nodiscard]] __device__ __forceinline__ float apply(float gate, float up) const {
@@ -74,10 +75,14 @@ struct ExpertUp {
   }
 
   struct Scales {
-    float gate, up, h_input;
+    float gate, up;  // of sums
+    float h_input;
   };
   [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const {
-    return {kGated ? gate_scale2[tile.expert] : 0.0F, up_scale2[tile.expert],
+    const float of_x =
+        x_input_scales == nullptr ? 1.0F : RowScale::from_stored(rule, x_input_scales[tile.expert]).multiplier();
+    return {kGated ? gate_scale2[tile.expert] * kFragmentUnit * of_x : 0.0F,
+            up_scale2[tile.expert] * kFragmentUnit * of_x,
             h_input_scales != nullptr ? h_input_scales[tile.expert] : 0.0F};
   }
 
@@ -124,7 +129,7 @@ struct ExpertUp {
   __device__ __forceinline__ void store_rounded(const WgmmaTile& tile, const Place& place, const Scales& scales,
                                                 Shared& shared, float (&sums)[kMaxColumns / 2]) const {
     constexpr std::uint32_t kBlocks = 2;  // registers do not suffice for more
-    const RowScale row = RowScale::from_stored(h_rule, scales.h_input);
+    const RowScale row = RowScale::from_stored(rule, scales.h_input);
 #pragma unroll
     for (std::uint32_t first = 0; first < kMaxColumns / 8; first += kBlocks) {
       if (first * 8 >= tile.num_columns) break;
@@ -146,7 +151,7 @@ struct ExpertUp {
       const std::uint32_t column = (first + block) * 8 + threadIdx.x % 4 * 2;
       float2 factors = {1.0F, 1.0F};
       if (has_factors) factors = {factor(tile, column), factor(tile, column + 1)};
-      apply_to_block(sums + 4 * block, scales.gate * kFragmentUnit, scales.up * kFragmentUnit, factors);
+      apply_to_block(sums + 4 * block, scales.gate, scales.up, factors);
     }
   }
 

@@ -186,7 +186,13 @@ Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
   up.source = *rows;
   up.gate_scale2 = layer.weights.gate_scale2;
   up.up_scale2 = layer.weights.up_scale2;
-  up.row_factors = buffers.row_factors;
+  if (c.problem.activation == Activation::kNvfp4Static) {
+    up.x_input_scales = layer.weights.fc1_input_scale;
+    up.h_input_scales = layer.weights.fc2_input_scale;
+    up.rule = c.problem.input_rule;
+  } else {
+    up.row_factors = buffers.row_factors;
+  }
   if (!layer.is_shared && !is_rounded(c.problem) && c.problem.router_weight_on_input) {
     up.pair_factors = c.args.router_weights;
   }
@@ -196,8 +202,6 @@ Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
   up.intermediate = layer.intermediate;
   up.image = buffers.image;
   up.image_rows = buffers.image_rows;
-  if (c.problem.activation == Activation::kNvfp4Static) up.h_input_scales = layer.weights.fc2_input_scale;
-  up.h_rule = c.problem.input_rule;
   up.h = buffers.h_f32;
   up.pair_of_h = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   const std::uint32_t row_groups = (is_gated(kFunction) ? 2 : 1) * layer.intermediate / 16;
