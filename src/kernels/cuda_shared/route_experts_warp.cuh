@@ -161,13 +161,14 @@ class WarpRouter {
   }
   __device__ __forceinline__ void rank_candidate(std::uint32_t idx, std::uint32_t num_candidates) const {
     const auto number = [](uint2 one) { return static_cast<unsigned long long>(one.y) << 32 | one.x; };
+    if (idx >= num_candidates) return;
     const uint2 mine = scratch_.candidates[idx];
     std::uint32_t rank = 0;
 #pragma unroll 4
     for (std::uint32_t i = 0; i < num_candidates; ++i) {
       rank += number(scratch_.candidates[i]) > number(mine) ? 1U : 0U;
     }
-    if (idx < num_candidates && rank < problem_.top_k) scratch_.chosen[rank] = mine;
+    if (rank < problem_.top_k) scratch_.chosen[rank] = mine;
   }
 
   // One after the other: for many equal ones.
