@@ -3,120 +3,26 @@
 
 #include <cmath>
 #include <limits>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "device/device.h"
 #include "formats/bf16.h"
-#include "kernels/cuda_shared/fragment_pack.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_choice.h"
-#include "kernels/reference/linear.h"
-#include "layouts/fragment_16x64.h"
-#include "support/gpu_array.h"
-#include "support/random_linear.h"
+#include "support/gpu_linear.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
-using support::GpuArray;
+using support::GpuLinear;
 using support::GpuQueue;
 using support::LinearSpec;
 using support::Random;
 using support::RandomLinear;
 
-class GpuLinear {
- public:
-  GpuLinear(const GpuQueue& queue, const RandomLinear& linear, bool batch_invariant = false)
-      : queue_(queue),
-        linear_(linear),
-        batch_invariant_(batch_invariant),
-        caps_(GpuQueue::must(Device::open(0)).caps()),
-        packed_(queue, Fragment16x64::num_bytes(linear.spec.out_features, linear.spec.in_features)),
-        bias_(queue, linear.bias),
-        pre_quant_scale_(queue, linear.pre_quant_scale) {
-    const std::span codes(reinterpret_cast<const std::uint8_t*>(linear.elements.data()), linear.elements.size());
-    const GpuArray<std::uint8_t> codes_there(queue, codes), scales_there(queue, linear.block_scales);
-    const FragmentPieces pieces{1, linear.spec.out_features, linear.spec.in_features, linear.spec.block_size, false};
-    queue.expect_ok(cuda_fragment_packer().pack(pieces, {codes_there.data(), scales_there.data()}, {}, packed_.data(),
-                                                queue.get()));
-    queue.expect_ok(runtime::synchronize(queue.get()));
-  }
-
-  template <class Number>
-  [[nodiscard]] std::vector<Number> run(const std::vector<Bf16Bits>& x, std::uint32_t num_tokens) const {
-    const DeviceLinearKernel& kernel = linear_nvfp4_bf16_wgmma();
-    DeviceLinearProblem problem = problem_of();
-    problem.output = sizeof(Number) == 4 ? DeviceOutput::kF32 : DeviceOutput::kBF16;
-    problem.batch_invariant = batch_invariant_;
-    EXPECT_EQ(kernel.refusal(problem, caps_, num_tokens), "");
-    const auto plan = GpuQueue::must(kernel.plan(problem, caps_, num_tokens));
-    const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
-    const GpuArray<Bf16Bits> x_there(queue_, x);
-    const GpuArray<Number> y(queue_, std::size_t{num_tokens} * linear_.spec.out_features);
-    DeviceLinearWeight weight;
-    weight.elements = packed_.data();
-    weight.shards.count = static_cast<std::uint32_t>(linear_.shard_rows.size());
-    std::uint32_t end = 0;
-    for (std::size_t i = 0; i < linear_.shard_rows.size(); ++i) {
-      end += static_cast<std::uint32_t>(linear_.shard_rows[i]);
-      weight.shards.end_rows[i] = end;
-      weight.shards.scale2[i] = linear_.scale2[i];
-    }
-    if (!linear_.input_scale.empty()) weight.input_scale = linear_.input_scale[0];
-    weight.bias = linear_.bias.empty() ? nullptr : bias_.data();
-    weight.pre_quant_scale = linear_.pre_quant_scale.empty() ? nullptr : pre_quant_scale_.data();
-    const DeviceWorkspace space{workspace.data(), plan.sizes.workspace_bytes};
-    queue_.expect_ok(kernel.run(plan, weight, {num_tokens, x_there.data(), y.data()}, space, queue_.get()));
-    return y.host();
-  }
-
- private:
-  [[nodiscard]] DeviceLinearProblem problem_of() const {
-    DeviceLinearProblem problem;
-    problem.batch_invariant = batch_invariant_;
-    problem.activation = linear_.spec.activation;
-    problem.input_rule = linear_.spec.input_rule;
-    problem.out_features = static_cast<std::uint32_t>(linear_.spec.out_features);
-    problem.in_features = static_cast<std::uint32_t>(linear_.spec.in_features);
-    problem.num_shards = static_cast<std::uint32_t>(linear_.shard_rows.size());
-    problem.has_bias = !linear_.bias.empty();
-    problem.has_pre_quant_scale = !linear_.pre_quant_scale.empty();
-    return problem;
-  }
-
-  const GpuQueue& queue_;
-  const RandomLinear& linear_;
-  bool batch_invariant_;
-  DeviceCaps caps_;
-  GpuArray<std::uint8_t> packed_;
-  GpuArray<float> bias_, pre_quant_scale_;
-};
-
-// Float32 sums: each of K products and of the sums of parts rounds by 2^-24 of what was added up so far.
 void expect_close(const GpuQueue& queue, const LinearSpec& spec, std::uint32_t num_tokens, Random& random) {
-  RandomLinear linear(spec, random);
-  for (float& scale : linear.pre_quant_scale) scale = random.below(2) == 0 ? 0.5F : 2.0F;  // no rounding of products
-  std::vector<Bf16Bits> x(num_tokens * spec.in_features);
-  std::vector<float> x_f32;
-  for (Bf16Bits& value : x) x_f32.push_back(decode_bf16(value = encode_bf16(random.uniform(-4.0F, 4.0F))));
-  LinearArgs args;
-  args.x = x_f32.data();
-  args.num_rows = num_tokens;
-  std::vector<double> magnitude;
-  const std::vector<double> expected = reference::linear(linear.view(), spec.activation, args, &magnitude);
-
-  const GpuLinear gpu(queue, linear);
-  const std::vector<float> y = gpu.run<float>(x, num_tokens);
-  const std::vector<Bf16Bits> rounded = gpu.run<Bf16Bits>(x, num_tokens);
-  const double step = static_cast<double>(spec.in_features + 8) * 0x1p-24;
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    const double bias = linear.bias.empty() ? 0.0 : std::fabs(linear.bias[i % spec.out_features]);
-    ASSERT_LE(std::fabs(y[i] - expected[i]), step * (magnitude[i] + bias))
-        << spec.out_features << " x " << spec.in_features << ", " << num_tokens << " tokens, place " << i;
-    ASSERT_EQ(rounded[i], encode_bf16(y[i]));
-  }
+  support::expect_linear_close(queue, linear_nvfp4_bf16_wgmma(), spec, num_tokens, random);
 }
 
 TEST(LinearWgmma, MatchesTheReference) {
@@ -168,7 +74,7 @@ TEST(LinearWgmma, ATokensBitsDoNotDependOnOthers) {
   const RandomLinear linear(spec, random);
   std::vector<Bf16Bits> x(300 * spec.in_features);
   for (Bf16Bits& value : x) value = encode_bf16(random.uniform(-4.0F, 4.0F));
-  const GpuLinear gpu(queue, linear, true);
+  const GpuLinear gpu(queue, linear, linear_nvfp4_bf16_wgmma(), true);
   const std::vector<float> together = gpu.run<float>(x, 300);
   for (const std::uint32_t token : {0U, 5U, 128U, 299U}) {
     const auto from = x.begin() + token * static_cast<std::ptrdiff_t>(spec.in_features);

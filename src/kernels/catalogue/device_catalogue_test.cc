@@ -151,7 +151,10 @@ TEST(DeviceCatalogue, ASlowerKernelServesWhenItIsAskedForOrAlone) {
   moe.batch_invariant = true;
   EXPECT_EQ(moe_kernel_for(moe, 1), "moe_nvfp4_bf16_wgmma");
   EXPECT_EQ(moe_kernel_for(moe, 1, "moe_nvfp4_bf16_mma"), "none");
-  EXPECT_EQ(linear_kernel_for(dense(), 40, "linear_nvfp4_bf16_mma"), "linear_nvfp4_bf16_mma");
+  DeviceLinearProblem linear = dense();
+  EXPECT_EQ(linear_kernel_for(linear, 40, "linear_nvfp4_bf16_mma"), "linear_nvfp4_bf16_mma");
+  linear.batch_invariant = true;
+  EXPECT_EQ(linear_kernel_for(linear, 1), "linear_nvfp4_bf16_wgmma");
 }
 
 // Weights that are not NVFP4, whatever the number of tokens.

@@ -43,7 +43,6 @@ struct Choice {
   DecodePipe pipe;
 };
 
-// The order of a sum depends on K alone where no warps share an item.
 DecodePipe pipe_of(const DeviceLinearProblem& problem, const DevicePlanSizes& sizes, std::uint32_t num_tokens,
                    std::uint32_t columns) {
   constexpr std::uint32_t kWarps = 8;
@@ -54,7 +53,7 @@ DecodePipe pipe_of(const DeviceLinearProblem& problem, const DevicePlanSizes& si
   needs.columns = columns;
   needs.rows_stay = chunks == 1;
   needs.row_slots = std::min(num_tokens, 8 * columns);
-  if (!problem.batch_invariant && (num_tokens == 1 || num_items < kWarps * sizes.num_sms)) {
+  if (num_tokens == 1 || num_items < kWarps * sizes.num_sms) {
     const bool is_pair = columns == 2;  // for which only 4 warps can share
     const Ways ways = num_tokens == 1 ? Ways{kOneToken} : is_pair ? Ways{kFewItems}.subspan(4) : Ways{kFewItems};
     const DecodePipe pipe = choose_decode_pipe(ways, needs, memory_of(sizes));
@@ -80,7 +79,7 @@ OneTokenPipe one_token_pipe_of(const DeviceLinearProblem& problem, const DeviceP
   needs.num_blocks = std::min(needs.num_items, sizes.num_sms);
   needs.max_slots = 32;
   needs.max_bytes = memory_of(sizes).sm_bytes / 2 - memory_of(sizes).reserve;
-  return problem.batch_invariant ? OneTokenPipe{} : make_one_token_pipe(needs);
+  return make_one_token_pipe(needs);
 }
 
 Kernel kernel_of(const Choice& choice) {
@@ -132,6 +131,7 @@ std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, 
   if (caps.sm != 90) return "only for compute capability 9.0";
   if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
   if (std::string reason = device_linear_limits_refusal(problem); !reason.empty()) return reason;
+  if (problem.batch_invariant) return "a token's last bits depend on how many tokens there are";
   if (max_tokens > kMaxLinearDecodeTokens) {
     return std::to_string(max_tokens) + " tokens; at most " + std::to_string(kMaxLinearDecodeTokens) + " are possible";
   }
