@@ -1,8 +1,9 @@
 // A mixture-of-experts layer for many tokens: pairs of tokens and experts are sorted by expert; FC1 gathers rows of x
 // and writes act(gate, up) as BF16 in the order in which FC2 copies it to shared memory; FC2 writes a partial result of
-// each pair; a last kernel adds them up. A shared expert comes first, as two kernels of its own. W4A4 activations are
-// rounded before FC1 and FC2 by kernels of their own, to numbers that are exact in BF16. Bound: weights from memory for
-// few tokens of each expert, the tensor cores for many.
+// each pair; a last kernel adds them up. A shared expert comes first, as two kernels of its own. W4A4
+// activations become numbers that are exact in BF16: x by a kernel before FC1; h where FC1 stores it or, if each row
+// has a scale of its own, by a kernel between the two. Bound: weights from memory and their decoding for few tokens of
+// each expert, the tensor cores for many.
 //
 // Partial results are float32, unless there are many of them: then two share a word (paired_floats.cuh), an error of at
 // most 2^-11 of the larger of the two. A token's other bits depend on itself alone.

@@ -19,7 +19,7 @@ __device__ __forceinline__ void copy_weights(const WgmmaProblem& problem, const 
            ring.full());
 }
 
-// Numbers of a matrix of which RowSource takes rows.
+// At most so many numbers has a matrix of which RowSource takes rows: where a row begins fits into 32 bits.
 inline constexpr std::uint64_t kMaxRowNumbers = std::uint64_t{1} << 32;
 
 // Rows of a BF16 matrix for sorted rows: the token of a pair, or the sorted row itself.
@@ -63,7 +63,7 @@ __device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMa
   std::uint32_t slot = 0;
   for (TileRange range(problem, map, Shape::kStageTiles); !range.done(); range.advance()) {
     const WgmmaTile tile = map.find(problem, range.tile_idx);
-    std::uint32_t rows[kSteps];  // kMaxRowNumbers is what they can be
+    std::uint32_t rows[kSteps];  // see kMaxRowNumbers
 #pragma unroll
     for (std::uint32_t step = 0; step < kSteps; ++step) {
       const std::uint32_t column = min(step * kRowsAtOnce + first, tile.num_valid - 1);
