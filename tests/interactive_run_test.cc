@@ -85,9 +85,10 @@ TEST_F(InteractiveRun, LinesAreUtf8WhateverTheLocale) {
 }
 
 TEST_F(InteractiveRun, CtrlCStopsTheAnswerNotTheProgram) {
-  PseudoTerminal terminal(command({"--ignore-eos", "--temperature", "1", "--max-tokens", "500"}));
+  model_.change("config.json", {{"max_position_embeddings", 4096}});  // an answer outlasts the wait
+  PseudoTerminal terminal(command({"--ignore-eos", "--temperature", "1", "--max-tokens", "3000"}));
   terminal.wait_for(kPrompt);
-  // Ctrl-C may come before the first token or after the last: a few tries catch an answer under way.
+  // Ctrl-C may come before the answer begins: a few tries catch one under way.
   bool stopped = false;
   for (int attempt = 0; attempt < 5 && !stopped; ++attempt) {
     terminal.type(std::string("go") + kEnter);

@@ -14,8 +14,13 @@
 #include <cwchar>
 #include <memory>
 
+#include "apps/interrupt.h"
+#include "apps/wake_pipe.h"
+
 namespace nvfp4::apps {
 namespace {
+
+WakePipe redraw_pipe;
 
 // Back from the background, or in a window of another size: the terminal is set up and drawn anew.
 void redraw() {
@@ -28,16 +33,15 @@ void redraw() {
 // Waits for a byte of standard input. False at its end.
 bool read_byte(char& byte) {
   while (true) {
-    pollfd ready[] = {{STDIN_FILENO, POLLIN, 0}, {InterruptGuard::descriptor(), POLLIN, 0}};
-    const int count = ::poll(ready, 2, -1);
+    pollfd ready[] = {
+        {STDIN_FILENO, POLLIN, 0}, {InterruptGuard::descriptor(), POLLIN, 0}, {redraw_pipe.descriptor(), POLLIN, 0}};
+    const int count = ::poll(ready, 3, -1);
     if (InterruptGuard::requested()) {
       byte = '\n';
       return true;
     }
-    if (count < 0 && errno == EINTR) {
-      redraw();
-      continue;
-    }
+    if (redraw_pipe.clear()) redraw();
+    if (count <= 0 || ready[0].revents == 0) continue;
     const ssize_t num_read = ::read(STDIN_FILENO, &byte, 1);
     if (num_read < 0 && errno == EINTR) continue;
     return num_read == 1;
@@ -70,7 +74,8 @@ void use_utf8() {
 LineEditor::LineEditor() {
   use_utf8();
   struct sigaction action = {};
-  action.sa_handler = [](int) {};  // wakes poll(), which SA_RESTART does not hold back
+  redraw_pipe.open();
+  action.sa_handler = [](int) { redraw_pipe.wake(); };
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGCONT, &action, nullptr);
@@ -83,6 +88,7 @@ LineEditor::LineEditor() {
 
 LineEditor::Outcome LineEditor::read(const char* prompt, std::string& line) {
   InterruptGuard::forget();
+  redraw_pipe.clear();  // readline() sets the terminal up
   const std::unique_ptr<char, void (*)(void*)> text(readline(prompt), std::free);
   if (InterruptGuard::requested()) {
     InterruptGuard::forget();
