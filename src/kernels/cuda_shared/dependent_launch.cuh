@@ -8,24 +8,10 @@
 #include <utility>
 
 #include "device/device_stream.h"
+#include "kernels/cuda_shared/ptx/grids.cuh"
 #include "nvfp4/result.h"
 
 namespace nvfp4::kernels {
-
-// The next kernel of the stream may be started once every block has called this or ended.
-__device__ __forceinline__ void let_next_kernel_start() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-// Returns when the kernels ahead in the stream have ended and what they wrote can be read. Every kernel that is
-// launched as a dependent one must call it before it ends.
-__device__ __forceinline__ void wait_for_earlier_kernels() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
 
 struct LaunchShape {
   dim3 blocks = 1;
@@ -42,10 +28,11 @@ inline bool has_dependent_launches() {
          cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_idx) == cudaSuccess && major >= 9;
 }
 
-// As a dependent launch where there are such: the kernel calls wait_for_earlier_kernels() itself.
+namespace launching {
+
 template <class... Parameters>
 Status launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, DeviceStream stream,
-              Parameters... arguments) {
+              bool may_overlap, Parameters... arguments) {
   cudaLaunchAttribute attributes[2];
   cudaLaunchConfig_t config{};
   config.gridDim = shape.blocks;
@@ -53,7 +40,7 @@ Status launch(const char* name, void (*kernel)(Parameters...), const LaunchShape
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
   config.attrs = attributes;
-  if (has_dependent_launches()) {
+  if (may_overlap) {
     cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -67,6 +54,22 @@ Status launch(const char* name, void (*kernel)(Parameters...), const LaunchShape
   if (error == cudaSuccess) return {};
   return Error{ErrorCode::kUnsupported, name,
                std::string(cudaGetErrorString(error)) + "; the kernel could not be launched"};
+}
+
+}  // namespace launching
+
+// As a dependent launch where there are such: the kernel calls wait_for_earlier_kernels() itself.
+template <class... Parameters>
+Status launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, DeviceStream stream,
+              Parameters... arguments) {
+  return launching::launch(name, kernel, shape, stream, has_dependent_launches(), std::move(arguments)...);
+}
+
+// The kernel starts when those ahead of it in the stream have ended.
+template <class... Parameters>
+Status launch_in_order(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, DeviceStream stream,
+                       Parameters... arguments) {
+  return launching::launch(name, kernel, shape, stream, false, std::move(arguments)...);
 }
 
 }  // namespace nvfp4::kernels

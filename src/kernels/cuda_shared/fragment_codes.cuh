@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda_shared/ptx/words.cuh"
+
 namespace nvfp4::kernels {
 
 inline constexpr float kFragmentUnit = 256.0F;
@@ -20,29 +22,6 @@ __device__ __forceinline__ void decode_row_scales(std::uint32_t scales, std::uin
   constexpr std::uint32_t kExponent = (235U << 7) * 0x00010001U;
   pairs[0] = (scales & 0x00FF00FFU) * sixteen + kExponent;
   pairs[1] = __byte_perm(scales, 0, 0x4341) * sixteen + kExponent;
-}
-
-// Two BF16 numbers times the low or the high half of a pair, subnormals kept.
-template <bool kHigh>
-__device__ __forceinline__ std::uint32_t multiply_by_half(std::uint32_t a, std::uint32_t pair) {
-  std::uint32_t product;
-  if constexpr (kHigh) {
-    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {h, h}; mul.rn.bf16x2 %0, %1, s;}"
-        : "=r"(product)
-        : "r"(a), "r"(pair));
-  } else {
-    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {l, l}; mul.rn.bf16x2 %0, %1, s;}"
-        : "=r"(product)
-        : "r"(a), "r"(pair));
-  }
-  return product;
-}
-
-// The bits of a where mask has a one, else those of b: one operation, which the compiler does not find.
-__device__ __forceinline__ std::uint32_t select_bits(std::uint32_t mask, std::uint32_t a, std::uint32_t b) {
-  std::uint32_t selected;
-  asm("lop3.b32 %0, %1, %2, %3, 0xE4;" : "=r"(selected) : "r"(a), "r"(b), "r"(mask));
-  return selected;
 }
 
 // The words of blocks 0 and 1 (or, kHigh, 2 and 3) of a tile, under the scales of rows g and g + 8, to the registers of

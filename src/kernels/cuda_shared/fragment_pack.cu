@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "device/runtime.h"
+#include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/fragment_pack.h"
 #include "layouts/fragment_16x64.h"
 #include "layouts/tile_16x64.h"
@@ -158,16 +158,16 @@ Status pack(const FragmentPieces& pieces, const RowMajorMatrix<const std::uint8_
             const RowMajorMatrix<const std::uint8_t>& second, std::uint8_t* packed, DeviceStream stream) {
   const std::uint32_t grid = grid_size(pieces);
   if (grid == 0) return {};
-  pack_kernel<<<grid, kThreads, 0, stream>>>(pieces, first, second, packed);
-  return runtime::last_launch("pack NVFP4 weights");
+  return launch_in_order("pack NVFP4 weights", pack_kernel, {.blocks = grid, .num_threads = kThreads}, stream, pieces,
+                         first, second, packed);
 }
 
 Status unpack(const FragmentPieces& pieces, const std::uint8_t* packed, const RowMajorMatrix<std::uint8_t>& first,
               const RowMajorMatrix<std::uint8_t>& second, DeviceStream stream) {
   const std::uint32_t grid = grid_size(pieces);
   if (grid == 0) return {};
-  unpack_kernel<<<grid, kThreads, 0, stream>>>(pieces, packed, first, second);
-  return runtime::last_launch("unpack NVFP4 weights");
+  return launch_in_order("unpack NVFP4 weights", unpack_kernel, {.blocks = grid, .num_threads = kThreads}, stream,
+                         pieces, packed, first, second);
 }
 
 constexpr FragmentPacker kPacker{pack, unpack};

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "device/runtime.h"
+#include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/random_fill.h"
 #include "layouts/fragment_16x64.h"
 #include "layouts/tile_16x64.h"
@@ -149,29 +149,29 @@ std::uint32_t grid_size(std::uint64_t num_items, std::uint64_t items_per_block) 
 Status fill_fragments(const FragmentPieces& pieces, std::uint64_t key, std::uint8_t* packed, DeviceStream stream) {
   const std::uint32_t grid = grid_size(num_tiles(pieces), kThreads / kWarpLanes);
   if (grid == 0) return {};
-  fill_fragments_kernel<<<grid, kThreads, 0, stream>>>(pieces, key, packed);
-  return runtime::last_launch("fill NVFP4 weights");
+  return launch_in_order("fill NVFP4 weights", fill_fragments_kernel, {.blocks = grid, .num_threads = kThreads}, stream,
+                         pieces, key, packed);
 }
 
 Status fill_e4m3(std::size_t count, std::uint64_t key, std::uint8_t* values, DeviceStream stream) {
   const std::uint32_t grid = grid_size(count, kThreads * 8);
   if (grid == 0) return {};
-  fill_e4m3_kernel<<<grid, kThreads, 0, stream>>>(count, key, values);
-  return runtime::last_launch("fill FP8 weights");
+  return launch_in_order("fill FP8 weights", fill_e4m3_kernel, {.blocks = grid, .num_threads = kThreads}, stream, count,
+                         key, values);
 }
 
 Status fill_bf16(std::size_t count, double deviation, std::uint64_t key, Bf16Bits* values, DeviceStream stream) {
   const std::uint32_t grid = grid_size(count, kThreads * 2);
   if (grid == 0) return {};
-  fill_bf16_kernel<<<grid, kThreads, 0, stream>>>(count, static_cast<float>(deviation), key, values);
-  return runtime::last_launch("fill BF16 numbers");
+  return launch_in_order("fill BF16 numbers", fill_bf16_kernel, {.blocks = grid, .num_threads = kThreads}, stream,
+                         count, static_cast<float>(deviation), key, values);
 }
 
 Status count_bf16(const Bf16Bits* values, std::size_t count, ValueCounts* counts, DeviceStream stream) {
   const std::uint32_t grid = grid_size(count, kThreads);
   if (grid == 0) return {};
-  count_bf16_kernel<<<grid, kThreads, 0, stream>>>(values, count, counts);
-  return runtime::last_launch("look at BF16 numbers");
+  return launch_in_order("look at BF16 numbers", count_bf16_kernel, {.blocks = grid, .num_threads = kThreads}, stream,
+                         values, count, counts);
 }
 
 constexpr DeviceRandom kRandom{fill_fragments, fill_e4m3, fill_bf16, count_bf16};

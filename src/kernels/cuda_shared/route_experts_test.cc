@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "support/emulated_size.h"
 #include "support/gpu_array.h"
 
 namespace nvfp4::kernels {
@@ -187,6 +188,7 @@ TEST_F(RouteExpertsTest, FollowsTheContract) {
   };
   for (const RouterCase& one : cases) {
     for (const std::uint32_t num_tokens : {1U, 8U, 9U, 33U, 16U, 17U, 64U, 65U, 128U, 129U, 257U, 1000U, 4100U}) {
+      if (support::is_for_gpus_only(num_tokens, 65)) continue;
       const RouterProblem& problem = one.problem;
       SCOPED_TRACE(std::string(one.name) + ", " + std::to_string(num_tokens) + " tokens");
       const std::uint32_t e = problem.num_experts;
@@ -214,7 +216,7 @@ TEST_F(RouteExpertsTest, AWeightDoesNotDependOnTheNumbersOfTheExperts) {
     std::iota(logits.begin(), logits.end(), 0.0F);
     for (float& logit : logits) logit = std::sin(logit) * 4.0F;
     const Routed straight = route(problem, 1, logits, {}, 128);
-    for (int round = 0; round < 20; ++round) {
+    for (int round = 0; round < (support::kIsEmulated ? 3 : 20); ++round) {
       std::vector<float> shuffled = logits;
       std::shuffle(shuffled.begin(), shuffled.end(), random_);
       EXPECT_EQ(route(problem, 1, shuffled, {}, 128).weights, straight.weights);

@@ -11,6 +11,7 @@
 
 #include "device/device.h"
 #include "device/graph.h"
+#include "support/emulated_size.h"
 #include "support/gpu_array.h"
 
 namespace nvfp4::kernels {
@@ -83,6 +84,7 @@ TEST_F(SortByExpertTest, EveryWayAroundItsEdges) {
     for (const std::uint32_t num_experts : {1U, 7U, 128U, 256U, 511U, 512U}) {
       for (const std::uint32_t num_pairs :
            {1U, 127U, 128U, 129U, 512U, 513U, 1024U, 1056U, 2048U, 2080U, 8192U, 8224U, 20000U}) {
+        if (support::is_for_gpus_only(std::uint64_t{num_pairs} * (top_k % 3 + num_experts % 8), 2200)) continue;
         const std::uint32_t num_tokens = std::max(1U, num_pairs / top_k);
         const auto ids = random_ids(std::size_t{num_tokens} * top_k, num_experts, random);
         ASSERT_TRUE(sort_on_device(num_tokens, top_k, ids, {}, num_experts, num_experts) ==
@@ -96,9 +98,11 @@ TEST_F(SortByExpertTest, EveryWayAroundItsEdges) {
 TEST_F(SortByExpertTest, ManyTokens) {
   std::mt19937_64 random(2);
   for (const std::uint32_t num_tokens : {4095U, 4096U, 4097U, 8192U, 10001U}) {
+    if (support::is_for_gpus_only(num_tokens, 4097)) continue;
     const auto ids = random_ids(std::size_t{num_tokens} * 8, 128, random);
     ASSERT_TRUE(sort_on_device(num_tokens, 8, ids, {}, 128, 128) == sort_on_host(ids, {}, 128, 128)) << num_tokens;
   }
+  if (support::kIsEmulated) return;
   const auto ids = random_ids(8192 * 32, 512, random);
   ASSERT_TRUE(sort_on_device(8192, 32, ids, {}, 512, 512) == sort_on_host(ids, {}, 512, 512));
 }

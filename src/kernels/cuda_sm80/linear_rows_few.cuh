@@ -7,8 +7,8 @@
 
 #include "kernels/cuda_shared/async_copy.cuh"
 #include "kernels/cuda_shared/dependent_launch.cuh"
-#include "kernels/cuda_shared/mma_bf16.cuh"
-#include "kernels/cuda_sm80/copy_groups.cuh"
+#include "kernels/cuda_shared/dynamic_shared.cuh"
+#include "kernels/cuda_shared/ptx/matrices.cuh"
 #include "kernels/cuda_sm80/linear_rows_output.cuh"
 #include "kernels/cuda_sm80/linear_rows_shapes.h"
 #include "kernels/cuda_sm80/linear_rows_weight.cuh"
@@ -164,7 +164,7 @@ template <class Weight, std::uint32_t kGroups, std::uint32_t kColumns>
 __global__ void __launch_bounds__(FewShape::kThreads, kGroups == 1 ? 4 : 2) linear_rows_few(const RowsCall call) {
   using Lane = FewTokensLane<Weight, kGroups, kColumns>;
   constexpr std::uint32_t kAhead = Lane::kStages - 1;
-  extern __shared__ __align__(128) std::uint8_t linear_rows_shared[];
+  std::uint8_t* const linear_rows_shared = dynamic_shared();
   let_next_kernel_start();
   Lane lane(call, linear_rows_shared);
   constexpr std::uint32_t kRoundK = Lane::kChunkK * FewShape::kWarps;

@@ -7,12 +7,12 @@
 
 #include "kernels/cuda_shared/async_copy.cuh"
 #include "kernels/cuda_shared/dependent_launch.cuh"
-#include "kernels/cuda_shared/mma_bf16.cuh"
-#include "kernels/cuda_sm80/copy_groups.cuh"
+#include "kernels/cuda_shared/dynamic_shared.cuh"
+#include "kernels/cuda_shared/ptx/matrices.cuh"
+#include "kernels/cuda_shared/ptx/words.cuh"
 #include "kernels/cuda_sm80/linear_rows_output.cuh"
 #include "kernels/cuda_sm80/linear_rows_shapes.h"
 #include "kernels/cuda_sm80/linear_rows_weight.cuh"
-#include "kernels/cuda_sm80/matrix_loads.cuh"
 
 namespace nvfp4::kernels::cuda_sm80 {
 
@@ -261,7 +261,7 @@ __global__ void __launch_bounds__(kManyShapes[kShapeIdx].threads())
     linear_rows_many(const __grid_constant__ RowsCall call, const __grid_constant__ RowsGrid grid) {
   using Tile = ManyTokensTile<Weight, kShapeIdx>;
   constexpr std::uint32_t kStages = Tile::kShape.stages;
-  extern __shared__ __align__(128) std::uint8_t linear_rows_shared[];
+  std::uint8_t* const linear_rows_shared = dynamic_shared();
   let_next_kernel_start();
   const std::uint32_t tile_idx = blockIdx.x / grid.num_splits;
   const std::uint32_t split = blockIdx.x % grid.num_splits;

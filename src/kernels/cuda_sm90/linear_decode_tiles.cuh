@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "kernels/cuda_shared/fragment_codes.cuh"
-#include "kernels/cuda_shared/mma_bf16.cuh"
+#include "kernels/cuda_shared/ptx/matrices.cuh"
 #include "kernels/cuda_sm90/linear_decode_async.cuh"
 #include "layouts/fragment_16x64.h"
 

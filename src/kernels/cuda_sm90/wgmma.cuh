@@ -1,8 +1,8 @@
 // BF16 matrix products of a warpgroup (sm_90a): d[64][N] += a[64][16] * b[16][N], summed in float32.
 //
-// Warp w of the four has rows 16 w..16 w + 15; lane 4 g + t of it rows g and g + 8, of a as mma_bf16.cuh says, of d for
-// every 8 columns d[0], d[1]: row g, columns 2t and 2t + 1; d[2], d[3]: row g + 8. b lies in shared memory, a column's
-// 64 numbers one after the other, 128 bytes, its 16-byte pieces at (piece ^ column % 8): shared_columns().
+// Warp w of the four has rows 16 w..16 w + 15; lane 4 g + t of it rows g and g + 8, of a as ptx/matrices.cuh says, of d
+// for every 8 columns d[0], d[1]: row g, columns 2t and 2t + 1; d[2], d[3]: row g + 8. b lies in shared memory, a
+// column's 64 numbers one after the other, 128 bytes, its 16-byte pieces at (piece ^ column % 8): shared_columns().
 #pragma once
 
 #include <cstddef>

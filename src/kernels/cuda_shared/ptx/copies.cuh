@@ -1,0 +1,59 @@
+// Copies into shared memory that run beside the threads.
+#pragma once
+
+#include <cstdint>
+
+namespace nvfp4::kernels {
+
+// One contiguous copy by the copy engine; addresses and size are multiples of 16.
+__device__ __forceinline__ void copy_bulk(std::uint32_t to, const void* from, std::uint32_t num_bytes,
+                                          std::uint32_t barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+               "l"(from), "r"(num_bytes), "r"(barrier)
+               : "memory");
+}
+
+// A box of a tensor by the copy engine; `map` is a CUtensorMap in a kernel's parameters. Where the box leaves the
+// tensor, zeros; they count as bytes too.
+__device__ __forceinline__ void copy_box(std::uint32_t to, const void* map, std::uint32_t x, std::uint32_t y,
+                                         std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::
+          "r"(to),
+      "l"(map), "r"(x), "r"(y), "r"(barrier)
+      : "memory");
+}
+__device__ __forceinline__ void copy_box(std::uint32_t to, const void* map, std::uint32_t x, std::uint32_t y,
+                                         std::uint32_t z, std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], "
+      "[%5];" ::"r"(to),
+      "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier)
+      : "memory");
+}
+
+// 16 bytes by this thread: the first `num_bytes` (0 or 16) from memory, the rest zeros.
+__device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from, std::uint32_t num_bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(num_bytes) : "memory");
+}
+
+// Arrives once all earlier copy_16_bytes() of this thread have landed; one of the barrier's `count`.
+__device__ __forceinline__ void arrive_when_copied(std::uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
+
+// Shared memory that threads wrote before (copy_16_bytes() too) is what wgmma and bulk copies see afterwards.
+__device__ __forceinline__ void publish_to_async_proxy() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// The copies of this thread (copy_16_bytes()) since the last call are a group.
+__device__ __forceinline__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Returns when at most kNewest groups of this thread have not landed, the newest ones.
+template <int kNewest>
+__device__ __forceinline__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kNewest) : "memory");
+}
+
+}  // namespace nvfp4::kernels

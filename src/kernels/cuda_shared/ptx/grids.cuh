@@ -1,0 +1,49 @@
+// Kernels of a stream that overlap, and blocks of a cluster. Where a device has neither, nothing.
+#pragma once
+
+#include <cstdint>
+
+namespace nvfp4::kernels {
+
+// The next kernel of the stream may be started once every block has called this or ended.
+__device__ __forceinline__ void let_next_kernel_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Returns when the kernels ahead in the stream have ended and what they wrote can be read. Every kernel that is
+// launched as a dependent one must call it before it ends.
+__device__ __forceinline__ void wait_for_earlier_kernels() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// What all threads of the cluster wrote before is visible after the wait to those that arrived.
+__device__ __forceinline__ void arrive_at_cluster_barrier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void wait_for_cluster_barrier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+// The word at this shared address of block `rank` of the cluster.
+__device__ __forceinline__ std::uint32_t load_from_block(std::uint32_t address, std::uint32_t rank) {
+  std::uint32_t value = 0;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  std::uint32_t remote;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+  asm volatile("ld.shared::cluster.u32 %0, [%1];" : "=r"(value) : "r"(remote) : "memory");
+#else
+  static_cast<void>(address);
+  static_cast<void>(rank);
+#endif
+  return value;
+}
+
+}  // namespace nvfp4::kernels

@@ -1,0 +1,51 @@
+// Operations on single words that the compiler has no function for, and loads of a special kind.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace nvfp4::kernels {
+
+// Two BF16 numbers times the low or the high half of a pair, subnormals kept.
+template <bool kHigh>
+__device__ __forceinline__ std::uint32_t multiply_by_half(std::uint32_t a, std::uint32_t pair) {
+  std::uint32_t product;
+  if constexpr (kHigh) {
+    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {h, h}; mul.rn.bf16x2 %0, %1, s;}"
+        : "=r"(product)
+        : "r"(a), "r"(pair));
+  } else {
+    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {l, l}; mul.rn.bf16x2 %0, %1, s;}"
+        : "=r"(product)
+        : "r"(a), "r"(pair));
+  }
+  return product;
+}
+
+// The bits of a where mask has a one, else those of b: one operation, which the compiler does not find.
+__device__ __forceinline__ std::uint32_t select_bits(std::uint32_t mask, std::uint32_t a, std::uint32_t b) {
+  std::uint32_t selected;
+  asm("lop3.b32 %0, %1, %2, %3, 0xE4;" : "=r"(selected) : "r"(a), "r"(b), "r"(mask));
+  return selected;
+}
+
+// a * b + c of two BF16 numbers each, with one rounding; subnormals kept.
+__device__ __forceinline__ std::uint32_t fuse_pairs(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  std::uint32_t result;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+  return result;
+}
+
+// 8 bytes at a shared address.
+__device__ __forceinline__ void load_2_words(std::uint32_t* words, std::uint32_t address) {
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(words[0]), "=r"(words[1]) : "r"(address) : "memory");
+}
+
+// Past the L1 cache; volatile, so that a second pass reads again.
+__device__ __forceinline__ uint4 load_past_l1(const uint4* from) {
+  uint4 v;
+  asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  return v;
+}
+}  // namespace nvfp4::kernels

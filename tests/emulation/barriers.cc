@@ -1,0 +1,95 @@
+#include "emulation/barriers.h"
+
+#include <string>
+
+#include "emulation/block.h"
+
+namespace nvfp4::emulation {
+
+void Barriers::complete_if_all_came(Block& block, Numbered& barrier) {
+  const std::uint32_t needed = barrier.count == kAllThreads ? block.num_alive() : barrier.count;
+  if (barrier.arrived.size() < needed || barrier.arrived.empty()) return;
+  nvfp4::emulation::synchronize(block.block_idx(), block.clocks(), barrier.arrived);
+  for (const std::uint32_t thread : barrier.waiting) {
+    if (thread != block.thread()) block.wake(thread);
+  }
+  barrier = {};
+  block.note_progress();
+}
+
+void Barriers::synchronize(Block& block, std::uint32_t id, std::uint32_t count, bool waits) {
+  Numbered& barrier = numbered_[id];
+  if (!barrier.arrived.empty() && barrier.count != count) {
+    block.fail("comes to barrier " + std::to_string(id) + " of " + std::to_string(count) +
+               " threads, others to one of " + std::to_string(barrier.count));
+  }
+  barrier.count = count;
+  barrier.arrived.push_back(block.thread());
+  if (waits) barrier.waiting.push_back(block.thread());
+  complete_if_all_came(block, barrier);
+  if (waits && !barrier.arrived.empty()) block.wait(count == kAllThreads ? "__syncthreads" : "a numbered barrier");
+}
+
+void Barriers::end_thread(Block& block) {
+  for (auto& [id, barrier] : numbered_) {
+    if (!barrier.arrived.empty() && barrier.count == kAllThreads) complete_if_all_came(block, barrier);
+  }
+}
+
+Barriers::InMemory& Barriers::at(Block& block, std::uint32_t address) {
+  const auto found = in_memory_.find(address);
+  if (found == in_memory_.end()) {
+    block.fail("uses shared address " + std::to_string(address) + " as a barrier, which nobody initialised");
+  }
+  return found->second;
+}
+
+void Barriers::init(Block& block, std::uint32_t address, std::uint32_t count) {
+  if (address % 8 != 0 || !block.shared.is_inside(address, 8)) {
+    block.fail("initialises a barrier at shared address " + std::to_string(address) + ", which is no place for one");
+  }
+  InMemory& barrier = in_memory_[address];
+  barrier = {};
+  barrier.count = count;
+  barrier.pending_arrivals = count;
+}
+
+void Barriers::end_phase_if_complete(Block& block, InMemory& barrier) {
+  if (barrier.pending_arrivals < 0) block.fail("is one arrival too many at a barrier in shared memory");
+  if (barrier.pending_arrivals != 0 || barrier.pending_bytes != 0) return;
+  ++barrier.phase;
+  barrier.pending_arrivals = barrier.count;
+  barrier.completed = barrier.arriving;
+  block.note_progress();
+}
+
+void Barriers::arrive(Block& block, std::uint32_t address, std::uint32_t announced_bytes) {
+  InMemory& barrier = at(block, address);
+  barrier.pending_bytes += announced_bytes;
+  arrive_with(block, address, released_view(block.block_idx(), block.clocks(), block.thread()));
+}
+
+void Barriers::arrive_with(Block& block, std::uint32_t address, const View& from) {
+  InMemory& barrier = at(block, address);
+  barrier.arriving.join(from);
+  --barrier.pending_arrivals;
+  end_phase_if_complete(block, barrier);
+}
+
+void Barriers::complete_bytes(Block& block, std::uint32_t address, std::uint32_t num_bytes, const View& from) {
+  InMemory& barrier = at(block, address);
+  barrier.arriving.join(from);
+  barrier.pending_bytes -= num_bytes;
+  end_phase_if_complete(block, barrier);
+}
+
+bool Barriers::try_wait(Block& block, std::uint32_t address, std::uint32_t parity) {
+  if (at(block, address).phase % 2 == parity) block.yield("a barrier in shared memory");
+  InMemory& barrier = at(block, address);
+  if (barrier.phase % 2 == parity) return false;
+  block.clock().view.join(barrier.completed);
+  block.note_progress();
+  return true;
+}
+
+}  // namespace nvfp4::emulation

@@ -1,0 +1,170 @@
+#include "emulation/block.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <numeric>
+
+#include "emulation/fault.h"
+#include "emulation/program_symbols.h"
+
+uint3 threadIdx;
+uint3 blockIdx;
+dim3 blockDim;
+dim3 gridDim;
+
+namespace nvfp4::emulation {
+namespace {
+
+Block* running_block = nullptr;
+
+struct LaunchEnded {};  // thrown where no thread is running
+
+uint3 place_in(const dim3& shape, std::uint32_t idx) {
+  return {idx % shape.x, idx / shape.x % shape.y, idx / shape.x / shape.y};
+}
+
+}  // namespace
+
+Block::Block() : clocks_(kMaxThreads) {}
+
+Block* Block::running() { return running_block; }
+
+std::string Block::kernel_name() const { return function_at(launch_->kernel); }
+
+void Block::thread_main(void* argument) {
+  auto& thread = *static_cast<Thread*>(argument);
+  Block& block = *thread.block;
+  block.launch_->call(block.launch_->parameters.get());
+  thread.state = State::kEnded;
+  --block.num_alive_;
+  block.note_progress();
+  block.copies.end_thread(block);
+  block.barriers.end_thread(block);
+}
+
+void Block::begin(const Launch& launch, std::uint32_t block_idx) {
+  launch_ = &launch;
+  block_idx_ = block_idx;
+  num_threads_ = num_alive_ = launch.block.count();
+  has_failed_ = false;
+  blockIdx = place_in(launch.grid, block_idx);
+  blockDim = launch.block;
+  gridDim = launch.grid;
+  shared.begin_block(launch.dynamic_bytes);
+  meetings.begin_block();
+  barriers.begin_block();
+  copies.begin_block();
+  while (threads_.size() < num_threads_) threads_.push_back(std::make_unique<Thread>());
+  for (std::uint32_t i = 0; i < num_threads_; ++i) {
+    Thread& thread = *threads_[i];
+    thread.state = State::kReady;
+    thread.block = this;
+    thread.fiber.start(thread_main, &thread);
+    clocks_[i] = {};
+  }
+  warp_order_.resize((num_threads_ + kWarpLanes - 1) / kWarpLanes);
+  std::iota(warp_order_.begin(), warp_order_.end(), 0U);
+}
+
+bool Block::run(const Launch& launch, std::uint32_t block_idx) {
+  begin(launch, block_idx);
+  try {
+    run_threads();
+  } catch (const LaunchEnded&) {
+    has_failed_ = true;
+  }
+  return !has_failed_;
+}
+
+void Block::run_threads() {
+  constexpr std::uint32_t kMaxIdlePasses = 3;  // a thread that polls sees in the next pass what came true in this one
+  std::uint32_t num_idle = 0;
+  while (num_alive_ > 0 && !has_failed_) {
+    const std::uint64_t before = progress_;
+    run_warps(num_idle > 0);
+    const bool is_idle = progress_ == before;
+    if (copies.has_bulk() && (is_idle || random() % 4 == 0)) copies.land_one(*this);
+    num_idle = progress_ == before ? num_idle + 1 : 0;
+    if (num_idle == kMaxIdlePasses) report_deadlock();
+  }
+  while (!has_failed_ && copies.has_bulk()) copies.land_one(*this);
+}
+
+// Unless all are asked for, now and then only some, so that they drift apart.
+void Block::run_warps(bool all) {
+  std::shuffle(warp_order_.begin(), warp_order_.end(), random);
+  const std::size_t count = !all && random() % 4 == 0 ? 1 + random() % warp_order_.size() : warp_order_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t first = warp_order_[i] * kWarpLanes;
+    const std::uint32_t num_lanes = std::min(kWarpLanes, num_threads_ - first);
+    const auto shift = static_cast<std::uint32_t>(random() % 4 == 0 ? random() % num_lanes : 0);
+    for (std::uint32_t lane = 0; lane < num_lanes && !has_failed_; ++lane) {
+      run_thread(first + (lane + shift) % num_lanes);
+    }
+  }
+}
+
+void Block::run_thread(std::uint32_t thread_idx) {
+  Thread& thread = *threads_[thread_idx];
+  if (thread.state != State::kReady && thread.state != State::kYields) return;
+  if (thread.state == State::kReady) note_progress();
+  thread_ = thread_idx;
+  threadIdx = place_in(launch_->block, thread_idx);
+  running_block = this;
+  thread.fiber.resume();
+  running_block = nullptr;
+}
+
+void Block::wait(const char* what) {
+  Thread& thread = *threads_[thread_];
+  thread.state = State::kWaits;
+  thread.what = what;
+  thread.fiber.suspend();
+}
+
+void Block::yield(const char* what) {
+  Thread& thread = *threads_[thread_];
+  thread.state = State::kYields;
+  thread.what = what;
+  thread.fiber.suspend();
+}
+
+void Block::wake(std::uint32_t thread) {
+  threads_[thread]->state = State::kReady;
+  note_progress();
+}
+
+void Block::report(const std::string& text, std::uint32_t thread) const {
+  report_fault("kernel " + kernel_name() + ", block " + std::to_string(block_idx_) + ": thread " +
+               std::to_string(thread) + " " + text);
+}
+
+void Block::fail(std::string text) {
+  report(text, thread_);
+  std::string().swap(text);  // nothing on this stack is destroyed
+  has_failed_ = true;
+  if (running_block == nullptr) throw LaunchEnded();
+  for (;;) wait("nothing");
+}
+
+void Block::report_deadlock() {
+  std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> waiting;  // what -> first thread, number of threads
+  std::uint32_t num_ended = 0;
+  for (std::uint32_t i = 0; i < num_threads_; ++i) {
+    if (threads_[i]->state == State::kEnded) {
+      ++num_ended;
+      continue;
+    }
+    ++waiting.try_emplace(threads_[i]->what, i, 0U).first->second.second;
+  }
+  std::string text = "kernel " + kernel_name() + ", block " + std::to_string(block_idx_) + ": nothing can go on:";
+  for (const auto& [what, threads] : waiting) {
+    text += " " + std::to_string(threads.second) + " threads (first " + std::to_string(threads.first) + ") wait at " +
+            what + ",";
+  }
+  report_fault(text + " " + std::to_string(num_ended) + " have ended");
+  has_failed_ = true;
+}
+
+}  // namespace nvfp4::emulation

@@ -1,0 +1,105 @@
+// One block: its threads, each on a fiber of its own, and who runs next. One thread runs at a time, warp after warp in
+// an order that changes, until it waits for others.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "emulation/async_copies.h"
+#include "emulation/barriers.h"
+#include "emulation/clock.h"
+#include "emulation/dimensions.h"
+#include "emulation/fiber.h"
+#include "emulation/shared_memory.h"
+#include "emulation/warp_meeting.h"
+
+namespace nvfp4::emulation {
+
+inline constexpr std::uint32_t kMaxThreads = 1024;
+inline constexpr std::uint32_t kWarpLanes = 32;
+
+// What all blocks of a launch have in common.
+struct Launch {
+  const void* kernel = nullptr;
+  void (*call)(const void* parameters) = nullptr;
+  std::shared_ptr<const void> parameters;
+  std::size_t parameter_bytes = 0;
+  dim3 grid;
+  dim3 block;
+  std::size_t dynamic_bytes = 0;
+};
+
+class Block {
+ public:
+  Block();
+
+  // The block whose thread is running; null in code of the host.
+  [[nodiscard]] static Block* running();
+
+  // Runs block `block_idx` to its end; false when something was found that ends the launch.
+  [[nodiscard]] bool run(const Launch& launch, std::uint32_t block_idx);
+
+  [[nodiscard]] std::uint32_t block_idx() const { return block_idx_; }
+  [[nodiscard]] std::uint32_t num_threads() const { return num_threads_; }
+  [[nodiscard]] std::uint32_t num_alive() const { return num_alive_; }
+  [[nodiscard]] std::uint32_t thread() const { return thread_; }  // that is running
+  [[nodiscard]] bool is_on_stack(const void* address) const { return threads_[thread_]->fiber.has(address); }
+  [[nodiscard]] bool is_parameter(const void* address) const {
+    const auto* const first = static_cast<const std::byte*>(launch_->parameters.get());
+    return address >= first && address < first + launch_->parameter_bytes;
+  }
+  [[nodiscard]] std::string kernel_name() const;
+
+  // By the running thread: until wake(), or until the others had their turn. `what` says what for.
+  void wait(const char* what);
+  void yield(const char* what);
+  void wake(std::uint32_t thread);
+  void note_progress() { ++progress_; }
+  // Reports a fault of the running thread, which ends the launch; does not return.
+  [[noreturn]] void fail(std::string text);
+  // Begins with kernel, block and thread.
+  void report(const std::string& text, std::uint32_t thread) const;
+
+  [[nodiscard]] std::span<ThreadClock> clocks() { return {clocks_.data(), num_threads_}; }
+  [[nodiscard]] ThreadClock& clock() { return clocks_[thread_]; }
+
+  SharedMemory shared;
+  WarpMeetings meetings;
+  Barriers barriers;
+  AsyncCopies copies;
+  std::mt19937_64 random{1};
+
+ private:
+  enum class State : std::uint8_t { kReady, kYields, kWaits, kEnded };
+  struct Thread {
+    Fiber fiber;
+    State state = State::kEnded;
+    const char* what = "";
+    Block* block = nullptr;
+  };
+
+  static void thread_main(void* argument);
+  void begin(const Launch& launch, std::uint32_t block_idx);
+  void run_threads();
+  void run_warps(bool all);
+  void run_thread(std::uint32_t thread);
+  void report_deadlock();
+
+  const Launch* launch_ = nullptr;
+  std::uint32_t block_idx_ = 0;
+  std::uint32_t num_threads_ = 0;
+  std::uint32_t num_alive_ = 0;
+  std::uint32_t thread_ = 0;
+  std::uint64_t progress_ = 0;
+  bool has_failed_ = false;
+  std::vector<std::unique_ptr<Thread>> threads_;
+  std::vector<ThreadClock> clocks_;
+  std::vector<std::uint32_t> warp_order_;
+};
+
+}  // namespace nvfp4::emulation

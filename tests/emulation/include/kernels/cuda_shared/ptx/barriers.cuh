@@ -1,0 +1,29 @@
+// The header of the same name, for the host.
+#pragma once
+
+#include <cstdint>
+
+#include "emulation/block.h"
+
+namespace nvfp4::kernels {
+
+inline void init_barrier(std::uint32_t barrier, std::uint32_t count) {
+  emulation::Block& block = *emulation::Block::running();
+  block.barriers.init(block, barrier, count);
+}
+inline void publish_barriers() {}
+inline void arrive(std::uint32_t barrier) {
+  emulation::Block& block = *emulation::Block::running();
+  block.barriers.arrive(block, barrier, 0);
+}
+inline void arrive_expecting(std::uint32_t barrier, std::uint32_t num_bytes) {
+  emulation::Block& block = *emulation::Block::running();
+  block.barriers.arrive(block, barrier, num_bytes);
+}
+inline bool try_barrier(std::uint32_t barrier, std::uint32_t parity) {
+  emulation::Block& block = *emulation::Block::running();
+  return block.barriers.try_wait(block, barrier, parity);
+}
+inline bool test_barrier(std::uint32_t barrier, std::uint32_t parity) { return try_barrier(barrier, parity); }
+
+}  // namespace nvfp4::kernels

@@ -1,0 +1,33 @@
+// The header of the same name, for the host. Boxes of tensors are left out: only kernels for Hopper copy them.
+#pragma once
+
+#include <cstdint>
+
+#include "emulation/block.h"
+
+namespace nvfp4::kernels {
+
+inline void copy_bulk(std::uint32_t to, const void* from, std::uint32_t num_bytes, std::uint32_t barrier) {
+  emulation::Block& block = *emulation::Block::running();
+  block.copies.copy_bulk(block, to, from, num_bytes, barrier);
+}
+inline void copy_16_bytes(std::uint32_t to, const void* from, std::uint32_t num_bytes) {
+  emulation::Block& block = *emulation::Block::running();
+  block.copies.copy(block, to, from, num_bytes);
+}
+inline void arrive_when_copied(std::uint32_t barrier) {
+  emulation::Block& block = *emulation::Block::running();
+  block.copies.arrive_when_copied(block, barrier);
+}
+inline void publish_to_async_proxy() {}
+inline void end_copies() {
+  emulation::Block& block = *emulation::Block::running();
+  block.copies.end_group(block);
+}
+template <int kNewest>
+void wait_for_copies() {
+  emulation::Block& block = *emulation::Block::running();
+  block.copies.wait_for_groups(block, kNewest);
+}
+
+}  // namespace nvfp4::kernels
