@@ -21,7 +21,7 @@ using support::Random;
 using support::RandomLinear;
 
 void expect_close(const GpuQueue& queue, const LinearSpec& spec, std::uint32_t num_tokens, Random& random) {
-  support::expect_linear_close(queue, linear_nvfp4_bf16_mma(), spec, num_tokens, random);
+  support::expect_linear_close(queue, linear_nvfp4_bf16_mma_bulk(), spec, num_tokens, random);
 }
 
 TEST(LinearDecode, MatchesTheReference) {
@@ -84,7 +84,7 @@ TEST(LinearDecode, RefusesWhatItCannotDo) {
   DeviceLinearProblem problem;
   problem.out_features = 256;
   problem.in_features = 256;
-  const auto refusal = linear_nvfp4_bf16_mma().refusal;
+  const auto refusal = linear_nvfp4_bf16_mma_bulk().refusal;
   EXPECT_EQ(refusal(problem, caps, kMaxLinearDecodeTokens), "");
   EXPECT_NE(refusal(problem, caps, kMaxLinearDecodeTokens + 1), "");
   problem.batch_invariant = true;

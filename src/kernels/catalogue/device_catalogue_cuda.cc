@@ -17,7 +17,7 @@ namespace nvfp4::kernels {
 
 std::span<const DeviceMoeKernel> device_moe_kernels() {
   static const std::vector<DeviceMoeKernel> kernels = {
-      cuda_sm90::moe_nvfp4_bf16_mma(),  // few tokens
+      cuda_sm90::moe_nvfp4_bf16_mma_bulk(),  // few tokens
       cuda_sm90::moe_nvfp4_bf16_wgmma(),
   };
   return kernels;
@@ -25,7 +25,7 @@ std::span<const DeviceMoeKernel> device_moe_kernels() {
 
 std::span<const DeviceLinearKernel> device_linear_kernels() {
   static const std::vector<DeviceLinearKernel> kernels = {
-      cuda_sm90::linear_nvfp4_bf16_mma(),  // few tokens
+      cuda_sm90::linear_nvfp4_bf16_mma_bulk(),  // few tokens
       cuda_sm90::linear_nvfp4_bf16_wgmma(),
       cuda_sm80::linear_fp8_bf16_mma(),
       cuda_sm80::linear_bf16_mma(),

@@ -133,13 +133,13 @@ TEST(DeviceCatalogue, TheFastestKernelForTheTokensServes) {
   for (const Activation activation : {Activation::k16Bit, Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
     MoeProblem moe = qwen();
     moe.activation = activation;
-    EXPECT_EQ(moe_kernel_for(moe, 1), "moe_nvfp4_bf16_mma");
-    EXPECT_EQ(moe_kernel_for(moe, 64), "moe_nvfp4_bf16_mma");
+    EXPECT_EQ(moe_kernel_for(moe, 1), "moe_nvfp4_bf16_mma_bulk");
+    EXPECT_EQ(moe_kernel_for(moe, 64), "moe_nvfp4_bf16_mma_bulk");
     EXPECT_EQ(moe_kernel_for(moe, 65), "moe_nvfp4_bf16_wgmma");
     EXPECT_EQ(moe_kernel_for(moe, 8192), "moe_nvfp4_bf16_wgmma");
     DeviceLinearProblem linear = dense();
     linear.activation = activation;
-    EXPECT_EQ(linear_kernel_for(linear, 8), "linear_nvfp4_bf16_mma");
+    EXPECT_EQ(linear_kernel_for(linear, 8), "linear_nvfp4_bf16_mma_bulk");
     EXPECT_EQ(linear_kernel_for(linear, 9), "linear_nvfp4_bf16_wgmma");
   }
 }
@@ -150,9 +150,9 @@ TEST(DeviceCatalogue, ASlowerKernelServesWhenItIsAskedForOrAlone) {
   EXPECT_EQ(moe_kernel_for(moe, 1, "moe_nvfp4_bf16_wgmma"), "moe_nvfp4_bf16_wgmma");
   moe.batch_invariant = true;
   EXPECT_EQ(moe_kernel_for(moe, 1), "moe_nvfp4_bf16_wgmma");
-  EXPECT_EQ(moe_kernel_for(moe, 1, "moe_nvfp4_bf16_mma"), "none");
+  EXPECT_EQ(moe_kernel_for(moe, 1, "moe_nvfp4_bf16_mma_bulk"), "none");
   DeviceLinearProblem linear = dense();
-  EXPECT_EQ(linear_kernel_for(linear, 40, "linear_nvfp4_bf16_mma"), "linear_nvfp4_bf16_mma");
+  EXPECT_EQ(linear_kernel_for(linear, 40, "linear_nvfp4_bf16_mma_bulk"), "linear_nvfp4_bf16_mma_bulk");
   linear.batch_invariant = true;
   EXPECT_EQ(linear_kernel_for(linear, 1), "linear_nvfp4_bf16_wgmma");
 }

@@ -13,7 +13,7 @@
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
-constexpr std::string_view kName = "linear_nvfp4_bf16_mma";
+constexpr std::string_view kName = "linear_nvfp4_bf16_mma_bulk";
 
 using Kernel = void (*)(DecodeCall, LinearSink);
 
@@ -216,6 +216,6 @@ constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run, kBestMaxTokens};
 
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_bf16_mma() { return kKernel; }
+const DeviceLinearKernel& linear_nvfp4_bf16_mma_bulk() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm90

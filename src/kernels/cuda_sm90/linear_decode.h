@@ -9,7 +9,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 
 inline constexpr std::uint32_t kMaxLinearDecodeTokens = 64;
 
-// "linear_nvfp4_bf16_mma"
-[[nodiscard]] const DeviceLinearKernel& linear_nvfp4_bf16_mma();
+// "linear_nvfp4_bf16_mma_bulk"
+[[nodiscard]] const DeviceLinearKernel& linear_nvfp4_bf16_mma_bulk();
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -17,7 +17,7 @@
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
-constexpr const char* kName = "moe_nvfp4_bf16_mma";
+constexpr const char* kName = "moe_nvfp4_bf16_mma_bulk";
 constexpr std::uint32_t kChunk = 8;    // tokens of an item
 constexpr std::uint32_t kFewRows = 8;  // of activations, which all stay in shared memory
 
@@ -448,6 +448,6 @@ constexpr DeviceMoeKernel kKernel{kName, refusal, plan, run};
 
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_bf16_mma() { return kKernel; }
+const DeviceMoeKernel& moe_nvfp4_bf16_mma_bulk() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm90

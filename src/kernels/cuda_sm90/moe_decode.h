@@ -9,7 +9,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 
 inline constexpr std::uint32_t kMaxMoeDecodeTokens = 64;
 
-// "moe_nvfp4_bf16_mma"
-[[nodiscard]] const DeviceMoeKernel& moe_nvfp4_bf16_mma();
+// "moe_nvfp4_bf16_mma_bulk"
+[[nodiscard]] const DeviceMoeKernel& moe_nvfp4_bf16_mma_bulk();
 
 }  // namespace nvfp4::kernels::cuda_sm90

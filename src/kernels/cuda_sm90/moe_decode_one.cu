@@ -6,7 +6,7 @@
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
-constexpr const char* kName = "moe_nvfp4_bf16_mma";
+constexpr const char* kName = "moe_nvfp4_bf16_mma_bulk";
 constexpr std::uint32_t kBlockReserve = 1024;  // shared memory that the system takes of each block
 constexpr std::uint32_t kFc2Bytes = 96U << 10;
 constexpr std::uint32_t kFc1Bytes = 116U << 10;  // at least: two blocks would not fit on a multiprocessor

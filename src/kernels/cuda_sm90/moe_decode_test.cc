@@ -50,7 +50,7 @@ std::vector<MoeProblem> problems() {
 double tolerance(Activation activation) { return 0x1p-8 + (activation == Activation::k16Bit ? 3e-4 : 8e-3); }
 
 std::vector<Bf16Bits> run(const GpuQueue& queue, const RandomMoe& moe) {
-  return GpuMoe(queue, moe).run(moe_nvfp4_bf16_mma(), 0, moe.spec().num_tokens);
+  return GpuMoe(queue, moe).run(moe_nvfp4_bf16_mma_bulk(), 0, moe.spec().num_tokens);
 }
 
 std::string describe(const MoeSpec& spec) {
@@ -151,9 +151,9 @@ TEST(MoeDecode, RefusesWhatItDoesNotKeep) {
   MoeProblem problem = problem_of(ExpertFunction::kSilu, 2048, 768, 16, 8);
   const auto device = Device::open(0);
   ASSERT_TRUE(device);
-  EXPECT_EQ(moe_nvfp4_bf16_mma().refusal(problem, device->caps(), 40), "");
+  EXPECT_EQ(moe_nvfp4_bf16_mma_bulk().refusal(problem, device->caps(), 40), "");
   problem.batch_invariant = true;
-  EXPECT_NE(moe_nvfp4_bf16_mma().refusal(problem, device->caps(), 40), "");
+  EXPECT_NE(moe_nvfp4_bf16_mma_bulk().refusal(problem, device->caps(), 40), "");
 }
 
 }  // namespace
