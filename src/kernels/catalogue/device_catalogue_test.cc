@@ -186,6 +186,12 @@ TEST(DeviceCatalogue, Nvfp4WeightsAreServedSinceSm80) {
           const auto choice = choose_device_linear(problem, caps, num_tokens, "layer");
           ASSERT_TRUE(choice.ok()) << choice.error().to_string();
           EXPECT_EQ((*choice)->name == "linear_nvfp4_bf16_mma", caps.sm != 90) << caps.sm;
+          MoeProblem moe = qwen();
+          moe.activation = activation;
+          moe.batch_invariant = batch_invariant;
+          const auto moe_choice = choose_device_moe(moe, caps, num_tokens, "layer");
+          ASSERT_TRUE(moe_choice.ok()) << moe_choice.error().to_string();
+          EXPECT_EQ((*moe_choice)->name == "moe_nvfp4_bf16_mma", caps.sm != 90) << caps.sm;
         }
       }
     }

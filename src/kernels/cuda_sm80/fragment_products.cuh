@@ -48,8 +48,8 @@ class FragmentLoop {
       if (first + i * kStep < span.end) tile.copy_x(ring_address + i * kShape.stage_bytes(), first + i * kStep);
       end_copies();
     }
-    std::uint32_t stage = 0;                                   // of tile k
-    std::uint32_t next_stage = kAhead * kShape.stage_bytes();  // of the tile that is copied
+    constexpr std::uint32_t kLastStage = kAhead * kShape.stage_bytes();
+    std::uint32_t stage = 0;  // of tile k
 #pragma unroll 1
     for (std::uint32_t k = first; k < span.end; k += kStep) {
       wait_for_copies<kAhead - 1>();
@@ -59,13 +59,13 @@ class FragmentLoop {
         __syncthreads();
       }
       if (k + kAhead * kStep < span.end) {  // to where all have read everything
-        tile.copy_weights(ring_address + next_stage, k + kAhead * kStep);
-        tile.copy_x(ring_address + next_stage, k + kAhead * kStep);
+        const std::uint32_t before = stage == 0 ? kLastStage : stage - kShape.stage_bytes();
+        tile.copy_weights(ring_address + before, k + kAhead * kStep);
+        tile.copy_x(ring_address + before, k + kAhead * kStep);
       }
       end_copies();
       tile.multiply(ring + stage, ring_address + stage);
-      next_stage = stage;
-      stage = stage + kShape.stage_bytes() == kShape.stages * kShape.stage_bytes() ? 0 : stage + kShape.stage_bytes();
+      stage = stage == kLastStage ? 0 : stage + kShape.stage_bytes();
     }
   }
 };
