@@ -5,9 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh test
 
-if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import safetensors, tokenizers' 2>/dev/null; then
+if ! cmp -s tests/requirements.txt .venv/tests-requirements.txt; then
   python3 -m venv .venv
-  .venv/bin/pip install -q -r tests/differential/requirements.txt
+  .venv/bin/pip install -q -r tests/requirements.txt
+  cp tests/requirements.txt .venv/tests-requirements.txt
 fi
 
 git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 clang-format-19 --dry-run -Werror

@@ -1,6 +1,7 @@
 #include "layouts/tile_16x64.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #if defined(__SSE2__)

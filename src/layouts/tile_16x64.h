@@ -8,7 +8,6 @@
 // columns that are missing to whole tiles have scale 0 and code 0.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -51,8 +50,8 @@ inline constexpr float kTileScaleUnit = 0x1p-117F;
 [[nodiscard]] constexpr std::uint8_t encode_tile_scale(std::uint8_t e4m3) {
   constexpr std::uint8_t kExponentShift = 3 << 3;  // E4M3's smallest subnormal is 2^-9, its smallest normal 2^-6
   if (e4m3 >= 8) return static_cast<std::uint8_t>(e4m3 + kExponentShift);
-  constexpr std::array<std::uint8_t, 8> kSubnormals = {0x00, 0x08, 0x10, 0x14, 0x18, 0x1A, 0x1C, 0x1E};
-  return kSubnormals[e4m3];
+  constexpr std::uint64_t kSubnormals = 0x1E1C'1A18'1410'0800;  // byte i: of i; device code has no arrays in registers
+  return static_cast<std::uint8_t>(kSubnormals >> e4m3 * 8U);
 }
 [[nodiscard]] constexpr std::uint8_t decode_tile_scale(std::uint8_t tile_scale) {
   for (std::uint8_t e4m3 = 0; e4m3 < 8; ++e4m3) {

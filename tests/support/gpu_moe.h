@@ -99,6 +99,15 @@ class GpuMoe {
     EXPECT_EQ(kernel.refusal(problem, caps_, count), "");
     const auto plan = GpuQueue::must(kernel.plan(problem, caps_, count));
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
+    return run(first, count, [&](const kernels::DeviceMoeWeights& weights, const kernels::DeviceMoeArgs& args) {
+      return kernel.run(plan, weights, args, {workspace.data(), plan.sizes.workspace_bytes}, queue_.get());
+    });
+  }
+
+  // call(weights, args): puts the layer's kernels on the queue.
+  template <class Call>
+  [[nodiscard]] std::vector<kernels::Bf16Bits> run(std::uint32_t first, std::uint32_t count, const Call& call) const {
+    const kernels::MoeProblem& problem = moe_.spec().problem;
     const GpuArray<kernels::Bf16Bits> y(queue_, std::size_t{count} * problem.hidden);
     kernels::DeviceMoeArgs args;
     args.num_tokens = count;
@@ -110,15 +119,14 @@ class GpuMoe {
     args.shared_weights = moe_.shared_weights().empty() ? nullptr : shared_weights_.data() + first;
     const kernels::DeviceMoeWeights weights{experts_.view(),
                                             moe_.shared() == nullptr ? kernels::DeviceExperts{} : shared_.view()};
-    const kernels::DeviceWorkspace space{workspace.data(), plan.sizes.workspace_bytes};
-    const auto graph = GpuQueue::must(
-        Graph::capture(queue_.stream(), [&] { return kernel.run(plan, weights, args, space, queue_.get()); }));
+    const auto graph = GpuQueue::must(Graph::capture(queue_.stream(), [&] { return call(weights, args); }));
     queue_.expect_ok(graph.launch(queue_.get()));
     const std::vector<kernels::Bf16Bits> found = y.host();
     queue_.expect_ok(graph.launch(queue_.get()));
     EXPECT_TRUE(y.host() == found) << "the same call gave other bits";
     return found;
   }
+  [[nodiscard]] const DeviceCaps& caps() const { return caps_; }
 
  private:
   const GpuQueue& queue_;

@@ -74,9 +74,10 @@ __device__ void pack_tile(const FragmentPieces& pieces, const LaneTile& at,
                           const RowMajorMatrix<const std::uint8_t>& first,
                           const RowMajorMatrix<const std::uint8_t>& second) {
   uint2 block[2];  // 16 codes of block t
+#pragma unroll
   for (std::uint32_t half = 0; half < 2; ++half) {
     const SourceRow from = source_row(pieces, at.matrix_idx, at.group_idx, at.g, half);
-    const RowMajorMatrix<const std::uint8_t>& matrix = pieces.is_pair && half == 1 ? second : first;
+    const RowMajorMatrix<const std::uint8_t> matrix = pieces.is_pair && half == 1 ? second : first;
     std::uint32_t scale = 0;
     block[half] = {0, 0};
     if (from.exists && at.col < pieces.cols) {
@@ -122,7 +123,7 @@ __device__ void unpack_tile(const FragmentPieces& pieces, const LaneTile& at, co
     }
     const SourceRow to = source_row(pieces, at.matrix_idx, at.group_idx, at.g, half);
     if (!to.exists || at.col >= pieces.cols) continue;
-    const RowMajorMatrix<std::uint8_t>& matrix = pieces.is_pair && half == 1 ? second : first;
+    const RowMajorMatrix<std::uint8_t> matrix = pieces.is_pair && half == 1 ? second : first;
     *reinterpret_cast<uint2*>(matrix.codes + to.row * (pieces.cols / 2) + at.col / 2) = block;
     if (at.col % pieces.block_size != 0) continue;
     matrix.scales[to.row * (pieces.cols / pieces.block_size) + at.col / pieces.block_size] =

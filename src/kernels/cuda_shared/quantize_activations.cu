@@ -141,9 +141,9 @@ __device__ __forceinline__ void round_values(const Values& values, Activation ac
 template <std::uint32_t kThreads>
 constexpr std::uint32_t kRowsOfBlock = kThreads == 32 ? 4 : 1;
 
-// Rows of one warp are many: they leave a thread 48 registers, longer ones 64.
+// Rows of one warp are many: they leave a thread 56 registers, longer ones 64.
 template <std::uint32_t kThreads>
-constexpr std::uint32_t kLeastBlocks = kThreads == 32 ? 10 : 1024 / kThreads;
+constexpr std::uint32_t kLeastBlocks = kThreads == 32 ? 9 : 1024 / kThreads;
 
 template <std::uint32_t kThreads, class Values>
 __global__ void __launch_bounds__(kThreads* kRowsOfBlock<kThreads>, Values::kIsSmall ? kLeastBlocks<kThreads> : 1)

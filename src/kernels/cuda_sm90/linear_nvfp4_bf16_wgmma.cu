@@ -70,11 +70,13 @@ Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCa
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128, true>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 256, true>(kName)));
   if (!problem.batch_invariant) {  // how often K is shared depends on the number of tokens
     for (std::size_t i = 0; i < kSplits.size(); ++i) {
-      // Of more than 7 in 8 some start after the others.
-      plan.sizes.choice[i] = max_clusters<32>(kSplits[i]) * 7 / 8;
-      plan.sizes.choice[kSplits.size() + i] = max_clusters<128>(kSplits[i]) * 7 / 8;
+      // Of more than 7 in 8 some start after the others, but of pairs.
+      const std::uint32_t eighths = kSplits[i] > 2 ? 7 : 8;
+      plan.sizes.choice[i] = max_clusters<32>(kSplits[i]) * eighths / 8;
+      plan.sizes.choice[kSplits.size() + i] = max_clusters<128>(kSplits[i]) * eighths / 8;
     }
   }
   return plan;
@@ -116,7 +118,8 @@ template <bool kSplit>
 Status launch_kind(std::uint32_t kind, const WgmmaRun& call, const LinearOutput& output, DeviceStream stream) {
   if (kind == 32) return launch_wgmma<32, kSplit>(kName, call, output, stream);
   if (kind == 64) return launch_wgmma<64, kSplit>(kName, call, output, stream);
-  return launch_wgmma<128, kSplit>(kName, call, output, stream);
+  if (kind == 128) return launch_wgmma<128, kSplit>(kName, call, output, stream);
+  return launch_wgmma<256, kSplit>(kName, call, output, stream);
 }
 
 Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,
@@ -147,7 +150,6 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   call.band = tiling.band;
   call.num_splits = tiling.num_splits;
   call.num_sms = plan.sizes.num_sms;
-  if (tiling.kind == 256) return launch_wgmma<256>(kName, call, output, stream);
   return tiling.num_splits > 1 ? launch_kind<true>(tiling.kind, call, output, stream)
                                : launch_kind<false>(tiling.kind, call, output, stream);
 }

@@ -19,7 +19,7 @@ struct Kind {
 constexpr std::array<Kind, 4> kKinds = {{{32, 128, 2, 128, 350, 2.0, 0.55, 1.0},
                                          {64, 256, 1, 128, 375, 2.0, 0.75, 3.5},
                                          {128, 256, 1, 64, 350, 2.9, 0.75, 3.5},
-                                         {256, 128, 1, 64, 300, 1.43, 0.75, 0}}};
+                                         {256, 128, 1, 64, 300, 1.43, 0.75, 4.0}}};
 constexpr double kLaunchUs = 2.0;
 constexpr double kTileUs = 1.0;  // storing, and finding the next one
 constexpr std::uint32_t kBandRows = 2048;

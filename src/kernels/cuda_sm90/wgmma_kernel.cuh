@@ -44,6 +44,7 @@ __device__ __forceinline__ float load_cluster(std::uint32_t address) {
 // its part of the warps. The ring serves as memory: a block of a cluster has one tile. True for those warps.
 template <std::uint32_t kMaxColumns, std::uint32_t kSums>
 __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sums)[kSums], std::uint32_t memory) {
+  static_assert(1024 + WgmmaShape<kMaxColumns>::kConsumerWarps * kSums * 128 <= WgmmaShape<kMaxColumns>::kSharedBytes);
   const std::uint32_t warp = of_warp((threadIdx.x - kCopyThreads) / 32);
   const std::uint32_t own = memory + warp * kSums * 128 + threadIdx.x % 32 * 4;
   asm volatile("bar.sync 5, %0;" ::"n"(WgmmaShape<kMaxColumns>::kConsumerWarps * 32)
