@@ -10,7 +10,7 @@ constexpr std::uint32_t kFewTokens = 16;
 constexpr std::uint32_t kMaxFragmentFeatures = 1U << 24U;  // places of a block's weights have 32 bits
 constexpr std::size_t kManyShapes = kFragmentShapes.size() - kFirstManyShape;
 // Of a full multiprocessor of an H200, as TileKind has it: decoding costs what it costs for FP8 and a little more.
-constexpr std::array<double, kManyShapes> kRates = {600, 1000, 1200};
+constexpr std::array<double, kManyShapes> kRates = {600, 1000, 1100};
 constexpr std::array<std::uint32_t, kManyShapes> kRegisters = {96, 168, 128};
 
 constexpr std::array<TileKind, kManyShapes> many_kinds() {
@@ -67,7 +67,7 @@ std::uint32_t choose_expert_shape(std::uint32_t num_rows, std::uint32_t num_expe
   const std::uint32_t average = divided_up(num_rows, num_experts);
   if (!batch_invariant && average <= 6) return 0;
   if (!batch_invariant && average <= 12) return 2;
-  return average <= 24 ? 3 : average <= 72 ? 4 : 5;
+  return average <= 24 ? 3 : average <= 160 ? 4 : 5;
 }
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -23,6 +23,18 @@ struct TileSpan {
   std::uint32_t begin = 0, end = 0;
 };
 
+// Blocks of a multiprocessor that registers are left for: no more than its shared memory lets in.
+[[nodiscard]] constexpr std::uint32_t least_blocks(std::uint32_t shape_idx) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+  constexpr std::uint32_t kSharedBytesPerSm = 100 << 10;
+#else
+  constexpr std::uint32_t kSharedBytesPerSm = 164 << 10;
+#endif
+  const FragmentShape& shape = kFragmentShapes[shape_idx];
+  const std::uint32_t by_shared = kSharedBytesPerSm / (shape.shared_bytes() + 1024);
+  return by_shared < shape.blocks_per_sm ? by_shared : shape.blocks_per_sm;
+}
+
 template <std::uint32_t kShapeIdx>
 class FragmentLoop {
  public:
@@ -60,8 +72,8 @@ class FragmentLoop {
       }
       if (k + kAhead * kStep < span.end) {  // to where all have read everything
         const std::uint32_t before = stage == 0 ? kLastStage : stage - kShape.stage_bytes();
-        tile.copy_weights(ring_address + before, k + kAhead * kStep);
         tile.copy_x(ring_address + before, k + kAhead * kStep);
+        tile.copy_weights(ring_address + before, k + kAhead * kStep);
       }
       end_copies();
       tile.multiply(ring + stage, ring_address + stage);
@@ -70,52 +82,41 @@ class FragmentLoop {
   }
 };
 
-// Sums of the warps of a block, all of it: [warp][group, column][4][lane].
-template <std::uint32_t kShapeIdx>
-__device__ __forceinline__ void store_warp_sums(const FragmentTile<kShapeIdx>& tile, float* parts) {
-  constexpr std::uint32_t kProducts = FragmentTile<kShapeIdx>::kGroups * FragmentTile<kShapeIdx>::kColumns;
-  float* const to = parts + threadIdx.x / 32 * (kProducts * 128) + threadIdx.x % 32;
-#pragma unroll
-  for (std::uint32_t i = 0; i < kProducts; ++i) {
-#pragma unroll
-    for (std::uint32_t j = 0; j < 4; ++j) {
-      to[(i * 4 + j) * 32] = tile.sums[i / FragmentTile<kShapeIdx>::kColumns][i % FragmentTile<kShapeIdx>::kColumns][j];
-    }
-  }
-}
-
-// From the sums of a block to where the job puts them. The ring is free.
+// From the sums of a block to where the job puts them, by way of the ring, which is free: [warp][group, column][lane].
+// A job's code for a product stands there once.
 template <std::uint32_t kShapeIdx, class Job, class Place>
-__device__ __forceinline__ void put_sums(FragmentTile<kShapeIdx>& tile, const Job& job, const Place& place,
+__device__ __forceinline__ void put_sums(const FragmentTile<kShapeIdx>& tile, const Job& job, const Place& place,
                                          std::uint8_t* shared) {
   using Tile = FragmentTile<kShapeIdx>;
   constexpr FragmentShape kShape = Tile::kShape;
+  constexpr std::uint32_t kProducts = Tile::kGroups * Tile::kColumns;
+  static_assert(kShape.warps() * kProducts * 512 <= kShape.rows_at());
   const std::uint32_t warp = threadIdx.x / 32;
+  auto* const of_lane = reinterpret_cast<float4*>(shared) + threadIdx.x % 32;
+#pragma unroll
+  for (std::uint32_t i = 0; i < kProducts; ++i) {
+    const float(&sums)[4] = tile.sums[i / Tile::kColumns][i % Tile::kColumns];
+    of_lane[(warp * kProducts + i) * 32] = {sums[0], sums[1], sums[2], sums[3]};
+  }
   if constexpr (kShape.shares_k()) {
-    constexpr std::uint32_t kProducts = Tile::kGroups * Tile::kColumns;
     static_assert(kProducts <= kShape.warps());
-    auto* const parts = reinterpret_cast<float*>(shared);
-    store_warp_sums(tile, parts);
     __syncthreads();
-    if (warp >= kProducts) return;
-    float sums[4] = {};
-    const float* from = parts + warp * 128 + threadIdx.x % 32;
-    for (std::uint32_t i = 0; i < kShape.warps(); ++i, from += kProducts * 128) {
-#pragma unroll
-      for (std::uint32_t j = 0; j < 4; ++j) sums[j] += from[j * 32];
-    }
     const std::uint32_t group = warp / Tile::kColumns;
-    if (group < place.num_groups) job.put(place, job.terms(place, group), group, warp % Tile::kColumns, sums);
+    if (warp >= kProducts || group >= place.num_groups) return;
+    float sums[4] = {};
+    for (std::uint32_t i = 0; i < kShape.warps(); ++i) {
+      const float4 more = of_lane[(i * kProducts + warp) * 32];
+      sums[0] += more.x, sums[1] += more.y, sums[2] += more.z, sums[3] += more.w;
+    }
+    job.put(place, job.terms(place, group), group, warp % Tile::kColumns, sums);
   } else {
-#pragma unroll
-    for (std::uint32_t i = 0; i < Tile::kGroups; ++i) {
-      const std::uint32_t group = Tile::first_group() + i;
+#pragma unroll 1
+    for (std::uint32_t i = 0; i < kProducts; ++i) {
+      const std::uint32_t group = Tile::first_group() + i / Tile::kColumns;
+      const float4 of_tile = of_lane[(warp * kProducts + i) * 32];
+      const float sums[4] = {of_tile.x, of_tile.y, of_tile.z, of_tile.w};
       if (group >= place.num_groups) break;
-      const auto terms = job.terms(place, group);
-#pragma unroll
-      for (std::uint32_t column = 0; column < Tile::kColumns; ++column) {
-        job.put(place, terms, group, Tile::first_column() + column, tile.sums[i][column]);
-      }
+      job.put(place, job.terms(place, group), group, Tile::first_column() + i % Tile::kColumns, sums);
     }
   }
 }

@@ -31,18 +31,19 @@ struct FragmentShape {
   }
   // Behind the rings: 32 bits for each token.
   [[nodiscard]] constexpr std::uint32_t rows_at() const { return stages * stage_bytes() * k_warps; }
-  // And behind these: what the block does.
-  static constexpr std::uint32_t kPlaceBytes = 32;
-  [[nodiscard]] constexpr std::uint32_t place_at() const { return rows_at() + tokens() * 4; }
-  [[nodiscard]] constexpr std::uint32_t shared_bytes() const { return place_at() + kPlaceBytes; }
+  // Behind these: where the block's weights begin; a word for SplitSums; then what the block does.
+  [[nodiscard]] constexpr std::uint32_t weights_at() const { return rows_at() + tokens() * 4; }
+  [[nodiscard]] constexpr std::uint32_t arrivals_at() const { return weights_at() + 8; }
+  [[nodiscard]] constexpr std::uint32_t place_at() const { return weights_at() + 16; }
+  [[nodiscard]] constexpr std::uint32_t shared_bytes() const { return place_at() + 32; }
 };
 
 inline constexpr std::array<FragmentShape, 6> kFragmentShapes = {{{2, 1, 1, 1, 8, 4, 2},
                                                                   {4, 1, 1, 1, 8, 3, 2},
                                                                   {2, 2, 1, 1, 8, 3, 2},
                                                                   {1, 4, 4, 1, 1, 6, 4},
-                                                                  {2, 8, 4, 1, 1, 4, 3},
-                                                                  {2, 8, 4, 2, 1, 3, 2}}};
+                                                                  {2, 8, 4, 1, 1, 3, 3},
+                                                                  {2, 8, 8, 1, 1, 4, 2}}};
 // Those whose warps do not share K: the order of a sum does not depend on the shape.
 inline constexpr std::size_t kFirstManyShape = 3;
 

@@ -55,7 +55,7 @@ struct LinearJob {
 };
 
 template <std::uint32_t kShapeIdx>
-__global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), kFragmentShapes[kShapeIdx].blocks_per_sm)
+__global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), least_blocks(kShapeIdx))
     linear_fragments(const __grid_constant__ LinearJob job) {
   using Tile = FragmentTile<kShapeIdx>;
   constexpr FragmentShape kShape = Tile::kShape;
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), kFragmen
   __syncthreads();  // the ring is free
   if constexpr (!kShape.shares_k()) {
     using Splits = SplitSums<kShape.threads(), Tile::kGroups, Tile::kColumns>;
-    auto* const word = reinterpret_cast<std::uint32_t*>(shared);
+    auto* const word = reinterpret_cast<std::uint32_t*>(shared + kShape.arrivals_at());
     if (job.grid.num_splits > 1 && !Splits::gather(job.grid, kept->tile_idx, kept->split, word, tile.sums)) return;
   }
   put_sums(tile, job, *kept, shared);

@@ -28,6 +28,7 @@ __device__ __forceinline__ void find_rows(const ExpertProduct& product, std::uin
     return (behind - begin + tokens - 1) / tokens;
   };
   std::uint32_t own = 0;
+#pragma unroll 1
   for (std::uint32_t e = first; e < end; ++e) own += num_tiles(product.offsets[e], product.offsets[e + 1]);
   std::uint32_t before = own;
 #pragma unroll
@@ -39,10 +40,12 @@ __device__ __forceinline__ void find_rows(const ExpertProduct& product, std::uin
   if (threadIdx.x == 0) place.num_rows = 0;
   __syncthreads();
   before -= own;
+#pragma unroll 1
   for (std::uint32_t warp = 0; warp < threadIdx.x / 32; ++warp) before += scratch[warp];
   if (before <= token_tile && token_tile < before + own) {
     std::uint32_t expert = first;
     std::uint32_t in_expert = token_tile - before;
+#pragma unroll 1
     while (in_expert >= num_tiles(product.offsets[expert], product.offsets[expert + 1])) {
       in_expert -= num_tiles(product.offsets[expert], product.offsets[expert + 1]);
       ++expert;
@@ -100,7 +103,7 @@ __device__ __forceinline__ float2 factors_of(const ExpertProduct& product, const
 
 // Job: an ExpertProduct `product`, and what fragment_products.cuh wants.
 template <std::uint32_t kShapeIdx, class Job>
-__global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), kFragmentShapes[kShapeIdx].blocks_per_sm)
+__global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), least_blocks(kShapeIdx))
     expert_fragments(const __grid_constant__ Job job) {
   std::uint8_t* const shared = dynamic_shared();
   let_next_kernel_start();

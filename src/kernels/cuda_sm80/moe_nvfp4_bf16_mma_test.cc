@@ -79,7 +79,7 @@ TEST(MoeMma, MatchesTheReference) {
   for (const MoeProblem& problem : problems()) {
     for (const std::uint32_t num_tokens : {1U, 7U, 8U, 33U, 64U, 65U, 129U, 257U, 520U}) {
       if (problem.top_k == 32 && num_tokens > 65) continue;
-      if (support::is_for_gpus_only(size_of(problem, num_tokens), 400000)) continue;
+      if (support::is_for_gpus_only(size_of(problem, num_tokens), 250000)) continue;
       MoeSpec spec{problem, num_tokens};
       spec.ids = num_tokens % 2 == 0 ? IdPattern::kDistinct : IdPattern::kHoles;
       spec.has_shared_weights = num_tokens % 2 == 0;
@@ -117,6 +117,21 @@ TEST(MoeMma, ServesAnyIds) {
   }
 }
 
+// h and y are rounded to BF16 once each, by 2^-8 / sqrt(6) in the mean: together 2.3e-3.
+TEST(MoeMma, ALayersErrorIsThatOfTwoRoundings) {
+  const GpuQueue queue;
+  Random random(10);
+  for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
+    for (const std::uint32_t num_tokens : {16U, 100U}) {
+      if (support::is_for_gpus_only(num_tokens, 16)) continue;
+      MoeSpec spec{problem_of(function, 1024, 512, 16, 4), num_tokens};
+      if (support::kIsEmulated) spec.problem = problem_of(function, 208, 80, 4, 2);
+      const RandomMoe moe(spec, random);
+      EXPECT_LE(reference::relative_error(run(queue, moe), moe.reference()), 2.5e-3) << describe(moe.spec());
+    }
+  }
+}
+
 TEST(MoeMma, WithoutExpertsAnswersZero) {
   const GpuQueue queue;
   Random random(4);
@@ -134,7 +149,7 @@ TEST(MoeMma, RoundsActivationsToNvfp4) {
       for (const std::uint32_t num_tokens : {5U, 90U, 300U}) {
         if (support::is_for_gpus_only(num_tokens, 90)) continue;
         MoeSpec spec{problem_of(ExpertFunction::kSilu, 528, 208, 9, 3), num_tokens};
-        if (support::kIsEmulated) spec.problem = problem_of(ExpertFunction::kSilu, 80, 48, 9, 3);
+        if (support::kIsEmulated) spec = MoeSpec{problem_of(ExpertFunction::kSilu, 48, 32, 6, 2), num_tokens / 3 + 1};
         spec.problem.activation = activation;
         spec.problem.input_rule = rule;
         spec.problem.one_fc1_input_scale = num_tokens == 5;

@@ -13,9 +13,15 @@ template <bool kHigh>
 __device__ __forceinline__ std::uint32_t multiply_by_half(std::uint32_t a, std::uint32_t pair) {
   std::uint32_t product;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  asm("fma.rn.bf16x2 %0, %1, %2, %3;"
-      : "=r"(product)
-      : "r"(a), "r"(__byte_perm(pair, 0, kHigh ? 0x3232U : 0x1010U)), "r"(0x80008000U));
+  if constexpr (kHigh) {
+    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {h, h}; fma.rn.bf16x2 %0, %1, s, %3;}"
+        : "=r"(product)
+        : "r"(a), "r"(pair), "r"(0x80008000U));
+  } else {
+    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {l, l}; fma.rn.bf16x2 %0, %1, s, %3;}"
+        : "=r"(product)
+        : "r"(a), "r"(pair), "r"(0x80008000U));
+  }
 #else
   if constexpr (kHigh) {
     asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {h, h}; mul.rn.bf16x2 %0, %1, s;}"
