@@ -41,9 +41,10 @@ class FragmentLoop {
   using Tile = FragmentTile<kShapeIdx>;
   static constexpr FragmentShape kShape = Tile::kShape;
 
-  // Copies of weights begin at once; x is read after `wait`.
-  template <class Wait>
-  __device__ __forceinline__ static void run(Tile& tile, TileSpan span, std::uint8_t* shared, Wait wait) {
+  // Copies of weights begin at once; what they are multiplied by is looked for after `wait`.
+  template <class Wait, class RowOf>
+  __device__ __forceinline__ static void run(const FragmentMatrices& matrices, Tile& tile, TileSpan span,
+                                             std::uint8_t* shared, Wait wait, RowOf row_of) {
     constexpr std::uint32_t kAhead = kShape.stages - 1;
     const std::uint32_t warp = threadIdx.x / 32;
     const std::uint32_t first = span.begin + (kShape.shares_k() ? warp : 0);
@@ -52,9 +53,11 @@ class FragmentLoop {
     const std::uint32_t ring_address = shared_address(ring);
 #pragma unroll
     for (std::uint32_t i = 0; i < kAhead; ++i) {
-      if (first + i * kStep < span.end) tile.copy_weights(ring_address + i * kShape.stage_bytes(), first + i * kStep);
+      if (first + i * kStep < span.end)
+        tile.copy_weights(matrices.weights, ring_address + i * kShape.stage_bytes(), first + i * kStep);
     }
     wait();
+    tile.find_rows(row_of);
 #pragma unroll
     for (std::uint32_t i = 0; i < kAhead; ++i) {
       if (first + i * kStep < span.end) tile.copy_x(ring_address + i * kShape.stage_bytes(), first + i * kStep);
@@ -73,7 +76,7 @@ class FragmentLoop {
       if (k + kAhead * kStep < span.end) {  // to where all have read everything
         const std::uint32_t before = stage == 0 ? kLastStage : stage - kShape.stage_bytes();
         tile.copy_x(ring_address + before, k + kAhead * kStep);
-        tile.copy_weights(ring_address + before, k + kAhead * kStep);
+        tile.copy_weights(tile.weights(), ring_address + before, k + kAhead * kStep);
       }
       end_copies();
       tile.multiply(ring + stage, ring_address + stage);

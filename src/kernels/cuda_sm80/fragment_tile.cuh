@@ -33,9 +33,8 @@ class FragmentTile {
   static constexpr std::uint32_t kGroups = kShape.groups;
   static constexpr std::uint32_t kColumns = kShape.columns;
 
-  // row_of(column): row of x or kNoRow. By all threads of the block.
-  template <class RowOf>
-  __device__ __forceinline__ FragmentTile(const FragmentMatrices& matrices, std::uint8_t* shared, RowOf row_of)
+  // By all threads of the block.
+  __device__ __forceinline__ FragmentTile(const FragmentMatrices& matrices, std::uint8_t* shared)
       : matrices_(matrices),
         rows_(reinterpret_cast<std::uint32_t*>(shared + kShape.rows_at())),
         weights_(reinterpret_cast<const std::uint8_t**>(shared + kShape.weights_at())) {
@@ -48,13 +47,19 @@ class FragmentTile {
     }
     if constexpr (kOwnGroups > 2) scales_ = min(first_own_group() + lane / 4, last) * group_bytes + lane % 4 * 16;
     if (threadIdx.x == 0) *weights_ = matrices.weights;
+  }
+
+  // row_of(column): row of x or kNoRow. By all threads of the block; before x is copied.
+  template <class RowOf>
+  __device__ __forceinline__ void find_rows(RowOf row_of) {
     if (threadIdx.x < kShape.tokens()) rows_[threadIdx.x] = row_of(threadIdx.x);
     __syncthreads();
   }
 
-  // Stages are at addresses of shared memory.
-  __device__ __forceinline__ void copy_weights(std::uint32_t stage, std::uint32_t tile) const {
-    const std::uint8_t* const from = *weights_;
+  // Stages are at addresses of shared memory. After find_rows(), weights are weights().
+  [[nodiscard]] __device__ __forceinline__ const std::uint8_t* weights() const { return *weights_; }
+  __device__ __forceinline__ void copy_weights(const std::uint8_t* from, std::uint32_t stage,
+                                               std::uint32_t tile) const {
     const std::uint32_t in_row = tile * kTileBytes;
     const std::uint32_t lane = threadIdx.x % 32;
     const std::uint32_t to = stage + kShape.x_bytes() + first_own_group() * kTileBytes;

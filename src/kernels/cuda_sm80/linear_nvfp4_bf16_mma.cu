@@ -66,9 +66,12 @@ __global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), least_bl
   if (threadIdx.x == 0) *kept = place;
   const std::uint32_t num_tiles = (job.call.in_features + kTileStepK - 1) / kTileStepK;
   const std::uint32_t first = place.split * job.grid.steps_per_split;
-  Tile tile(job.matrices(place), shared, [&](std::uint32_t column) { return job.row_of(place, column); });
-  FragmentLoop<kShapeIdx>::run(tile, {first, min(num_tiles, first + job.grid.steps_per_split)}, shared,
-                               [] { wait_for_earlier_kernels(); });
+  const FragmentMatrices matrices = job.matrices(place);
+  Tile tile(matrices, shared);
+  const TileSpan span{first, min(num_tiles, first + job.grid.steps_per_split)};
+  FragmentLoop<kShapeIdx>::run(
+      matrices, tile, span, shared, [] { wait_for_earlier_kernels(); },
+      [&](std::uint32_t column) { return job.row_of(place, column); });
   __syncthreads();  // the ring is free
   if constexpr (!kShape.shares_k()) {
     using Splits = SplitSums<kShape.threads(), Tile::kGroups, Tile::kColumns>;

@@ -114,11 +114,12 @@ __global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), least_bl
   const std::uint64_t group = std::uint64_t{place.expert} * product.row_groups + place.first_group;
   const FragmentMatrices matrices{product.weights + group * Fragment16x64::row_group_bytes(product.in_features),
                                   place.num_groups, product.x, product.in_features, product.sixteen};
-  FragmentTile<kShapeIdx> tile(matrices, shared, [&](std::uint32_t column) {
-    return column < place.num_rows ? row_of_x(product, place.first_row + column) : kNoRow;
-  });
+  FragmentTile<kShapeIdx> tile(matrices, shared);
   const auto num_tiles = static_cast<std::uint32_t>(Fragment16x64::num_tiles(product.in_features));
-  FragmentLoop<kShapeIdx>::run(tile, {0, num_tiles}, shared, [] {});
+  const auto row_of = [&](std::uint32_t column) {
+    return column < place.num_rows ? row_of_x(product, place.first_row + column) : kNoRow;
+  };
+  FragmentLoop<kShapeIdx>::run(matrices, tile, {0, num_tiles}, shared, [] {}, row_of);
   __syncthreads();  // the ring is free
   put_sums(tile, job, place, shared);
 }
