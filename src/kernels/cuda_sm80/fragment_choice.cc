@@ -1,5 +1,6 @@
 #include "kernels/cuda_sm80/fragment_choice.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -63,10 +64,15 @@ TileNeeds fragment_needs(const TileLayer& layer, std::uint32_t max_tokens) {
   return tile_needs(layer, kManyKinds, max_tokens);
 }
 
-std::uint32_t choose_expert_shape(std::uint32_t num_rows, std::uint32_t num_experts, bool batch_invariant) {
-  const std::uint32_t average = divided_up(num_rows, num_experts);
-  if (!batch_invariant && average <= 6) return 0;
-  if (!batch_invariant && average <= 12) return 2;
+std::uint32_t choose_expert_shape(const ExpertSizes& sizes) {
+  const std::uint32_t average = divided_up(sizes.num_rows, sizes.num_experts);
+  if (!sizes.batch_invariant && average <= 6) {
+    // The larger of the two where two of its blocks are on every multiprocessor, and as many come after them.
+    const std::uint64_t row_tiles = divided_up(sizes.row_groups, kFragmentShapes[1].tile_groups());
+    const std::uint32_t num_used = std::min(sizes.num_experts, sizes.num_rows);
+    return row_tiles * num_used >= 4ULL * sizes.num_sms ? 1 : 0;
+  }
+  if (!sizes.batch_invariant && average <= 12) return 2;
   return average <= 24 ? 3 : average <= 160 ? 4 : 5;
 }
 

@@ -18,8 +18,15 @@ namespace nvfp4::kernels::cuda_sm80 {
 // The most that choose_fragments() asks for with up to max_tokens.
 [[nodiscard]] TileNeeds fragment_needs(const TileLayer& layer, std::uint32_t max_tokens);
 
-// Of experts with `num_rows` pairs together, of which there are num_experts.
-[[nodiscard]] std::uint32_t choose_expert_shape(std::uint32_t num_rows, std::uint32_t num_experts,
-                                                bool batch_invariant);
+// One product of experts.
+struct ExpertSizes {
+  std::uint32_t num_rows = 0;  // of x, of all experts together
+  std::uint32_t num_experts = 1;
+  std::uint32_t row_groups = 0;  // of the weight of one expert
+  std::uint32_t num_sms = 0;
+  bool batch_invariant = false;
+};
+// Into kFragmentShapes.
+[[nodiscard]] std::uint32_t choose_expert_shape(const ExpertSizes& sizes);
 
 }  // namespace nvfp4::kernels::cuda_sm80

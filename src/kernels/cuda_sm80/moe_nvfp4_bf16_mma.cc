@@ -71,10 +71,12 @@ struct Call {
   const MoeProblem& problem;
   const Workspace workspace;
   const MoeSteps steps;
+  const std::uint32_t num_sms;
 };
 
-std::uint32_t shape_of(const Call& c, const ExpertLayer& layer) {
-  return choose_expert_shape(layer.num_rows, layer.num_experts, c.problem.batch_invariant);
+std::uint32_t shape_of(const Call& c, const ExpertProduct& product) {
+  return choose_expert_shape(
+      {product.num_rows, product.num_experts, product.row_groups, c.num_sms, c.problem.batch_invariant});
 }
 
 ExpertProduct product_of(const Call& c, const ExpertLayer& layer) {
@@ -114,7 +116,7 @@ Status run_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffers) 
   up.limit = p.swiglu_limit;
   up.intermediate = layer.intermediate;
   up.h = buffers.h;
-  return run_expert_up(kName, shape_of(c, layer), up, c.steps.stream);
+  return run_expert_up(kName, shape_of(c, up.product), up, c.steps.stream);
 }
 
 Status run_fc2(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
@@ -131,7 +133,7 @@ Status run_fc2(const Call& c, const ExpertLayer& layer, const Buffers& buffers) 
   }
   down.scale2 = layer.weights.down_scale2;
   down.partial = layer.is_shared ? c.workspace.shared_partial : c.workspace.partial;
-  return run_expert_down(kName, shape_of(c, layer), down, c.steps.stream);
+  return run_expert_down(kName, shape_of(c, down.product), down, c.steps.stream);
 }
 
 std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
@@ -166,7 +168,7 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   if (args.num_tokens == 0) return {};
   const MoeProblem& p = plan.problem;
   const Workspace places(p, plan.sizes.max_tokens, workspace.data);
-  const Call c{p, places, {p, args, places.sorted, stream}};
+  const Call c{p, places, {p, args, places.sorted, stream}, plan.sizes.num_sms};
   if (p.shared_intermediate != 0) {
     const ExpertLayer shared = shared_layer(p, weights, args);
     NVFP4_RETURN_IF_ERROR(run_fc1(c, shared, places.shared));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "formats/bf16.h"
+#include "kernels/cuda_sm80/fragment_choice.h"
 #include "support/emulated_size.h"
 #include "support/gpu_moe.h"
 
@@ -205,6 +206,15 @@ TEST(MoeMma, KeepsToTheEndsOfBf16) {
     spec.x_exponent = exponent;
     expect_close(queue, spec, random);
   }
+}
+
+TEST(MoeMmaChoice, EveryShapeServes) {
+  std::vector<bool> is_used(kFragmentShapes.size());
+  for (const std::uint32_t num_rows : {8U, 512U, 1400U, 2500U, 5000U, 60000U}) {
+    is_used[choose_expert_shape({num_rows, 128, 96, 132, false})] = true;
+    EXPECT_FALSE(kFragmentShapes[choose_expert_shape({num_rows, 128, 96, 132, true})].shares_k());
+  }
+  EXPECT_EQ(is_used, std::vector<bool>(kFragmentShapes.size(), true));
 }
 
 TEST(MoeMmaRefusal, SaysWhatIsNotPossible) {
