@@ -7,19 +7,17 @@
 // the larger, and integers up to 2047 are exact. Exponent 255, an infinity or a NaN: both read as NaN.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
+
+#include "kernels/cuda_shared/ptx/words.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
 
 inline constexpr float kToInteger = 0x1.8p23F;  // the low bits of a sum with it are the integer
 inline constexpr std::uint32_t kToIntegerBits = 0x4B400000U;
 inline constexpr std::uint32_t kExponentBits = 0x7F800000U;
-
-__device__ __forceinline__ float larger_or_nan(float a, float b) {
-  float larger;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
-  return larger;
-}
 
 __device__ __forceinline__ std::uint32_t encode_pair(float first, float second) {
   const float larger = larger_or_nan(fabsf(first), fabsf(second));
