@@ -289,12 +289,13 @@ class DecodeBlock {
     std::uint32_t num_before = 0;
     if (lane_ == 0) {
       std::uint32_t* const left = num_left(buffer_of(turn_of(items, chunk)));
+      __threadfence_block();  // the warp's loads of rows come before
       num_before = atomicAdd(left, 1U);
+      __threadfence_block();
       if (num_before == pipe_.num_warps - 1) *left = 0;
     }
     num_before = __shfl_sync(kLanes, num_before, 0);
     if (num_before != pipe_.num_warps - 1 || chunk + pipe_.row_buffers > items.last_chunk) return;
-    __threadfence_block();
     ask_for_rows(items, chunk + pipe_.row_buffers);
   }
   // Every warp passes every chunk of the block, whether it has items of it or not.
