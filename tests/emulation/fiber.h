@@ -23,14 +23,10 @@ class Fiber {
   // By the function that runs here.
   void suspend();
 
-  [[nodiscard]] bool has(const void* address) const {
-    const char* const place = static_cast<const char*>(address);
-    return place >= stack_ && place < stack_ + kStackBytes;
-  }
+  static constexpr std::size_t kStackBytes = std::size_t{256} << 10U;
+  [[nodiscard]] const char* stack() const { return stack_; }  // its lowest byte
 
  private:
-  static constexpr std::size_t kStackBytes = std::size_t{256} << 10U;
-
   char* stack_;  // behind a page that cannot be touched
   void* context_ = nullptr;
   void* caller_ = nullptr;

@@ -92,6 +92,12 @@ void synchronize_block() {
   block.barriers.synchronize(block, 0, Barriers::kAllThreads, true);
 }
 
+void synchronize_numbered(std::uint32_t id, std::uint32_t num_threads) {
+  if (is_planted(PlantedFault::kNoNumberedBarrier)) return;
+  Block& block = *Block::running();
+  block.barriers.synchronize(block, id, num_threads, true);
+}
+
 std::uint64_t shuffle(ShuffleKind kind, std::uint32_t mask, std::uint64_t value, std::uint32_t operand,
                       std::uint32_t width) {
   Block& block = *Block::running();
