@@ -1,6 +1,7 @@
 #include "emulation/access.h"
 
 #include <algorithm>
+#include <array>
 
 #include "emulation/block.h"
 #include "emulation/global_memory.h"
@@ -21,6 +22,21 @@ const char* verb(AccessKind kind) {
 
 // Tables of constants, and what the emulation itself keeps.
 bool is_in_program(const void* address) { return address >= &__executable_start && address < &_end; }
+
+// Places of the program that kernels read and that are no memory of theirs: threadIdx, tables of constants.
+class ProgramReads {
+ public:
+  [[nodiscard]] bool has(const void* address) const { return recent_[place_of(address)] == address; }
+  void remember(const void* address) { recent_[place_of(address)] = address; }
+
+ private:
+  static std::size_t place_of(const void* address) { return reinterpret_cast<std::uintptr_t>(address) / 4 % 256; }
+  std::array<const void*, 256> recent_{};
+};
+ProgramReads& program_reads() {
+  static ProgramReads reads;
+  return reads;
+}
 
 bool is_in(const Block& block, const void* address) {
   return address >= &block && address < &block + 1;
@@ -167,9 +183,11 @@ void touch_as(std::uint32_t thread, AccessKind kind, const void* address, std::s
     touch_global(*block, check, kind, *allocation, address, num_bytes);
     return;
   }
-  if (kind == AccessKind::kRead && (is_in_program(address) || block->is_parameter(address) || is_in(*block, address))) {
+  if (kind == AccessKind::kRead && is_in_program(address)) {
+    program_reads().remember(address);
     return;
   }
+  if (kind == AccessKind::kRead && (block->is_parameter(address) || is_in(*block, address))) return;
   check.report(std::string(verb(kind)) + " " + std::to_string(num_bytes) + " bytes that are not the device's");
   block->fail("cannot go on");
 }
@@ -177,11 +195,7 @@ void touch_as(std::uint32_t thread, AccessKind kind, const void* address, std::s
 void touch(AccessKind kind, const void* address, std::size_t num_bytes, const void* code) {
   Block* const block = Block::running();
   if (!kChecksAccesses || block == nullptr || block->is_on_stack(address)) return;
-  if (kind == AccessKind::kRead && static_cast<std::size_t>(static_cast<const char*>(address) -
-                                                            reinterpret_cast<const char*>(&emulated_place)) <
-                                       sizeof(emulated_place)) {
-    return;
-  }
+  if (kind == AccessKind::kRead && program_reads().has(address)) return;
   touch_as(block->thread(), kind, address, num_bytes, code);
 }
 

@@ -55,6 +55,7 @@ void Block::begin(const Launch& launch, LaunchOrder& order, std::uint32_t block_
     Thread& thread = *threads_[i];
     thread.state = State::kReady;
     thread.block = this;
+    thread.place = place_in(launch.block, i);
     thread.fiber.start(thread_main, &thread);
     clocks_[i] = {};
   }
@@ -104,41 +105,53 @@ void Block::wait_for_earlier_kernels() {
 void Block::run_warps(bool all) {
   std::shuffle(warp_order_.begin(), warp_order_.end(), random);
   const std::size_t count = !all && random() % 4 == 0 ? 1 + random() % warp_order_.size() : warp_order_.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t first = warp_order_[i] * kWarpLanes;
-    const std::uint32_t num_lanes = std::min(kWarpLanes, num_threads_ - first);
-    const auto shift = static_cast<std::uint32_t>(random() % 4 == 0 ? random() % num_lanes : 0);
-    for (std::uint32_t lane = 0; lane < num_lanes && !has_failed_; ++lane) {
-      run_thread(first + (lane + shift) % num_lanes);
+  for (std::size_t i = 0; i < count && !has_failed_; ++i) {
+    turn_.first = warp_order_[i] * kWarpLanes;
+    turn_.num_lanes = std::min(kWarpLanes, num_threads_ - turn_.first);
+    turn_.shift = static_cast<std::uint32_t>(random() % 4 == 0 ? random() % turn_.num_lanes : 0);
+    turn_.num_done = 0;
+    while (!has_failed_ && has_next_lane()) {
+      Fiber& fiber = begin_lane();
+      running_ = this;
+      fiber.resume();
+      running_ = nullptr;
     }
   }
 }
 
-void Block::run_thread(std::uint32_t thread_idx) {
-  Thread& thread = *threads_[thread_idx];
-  if (thread.state != State::kReady && thread.state != State::kYields) return;
+// Those lanes of the warp whose turn it is that can go on.
+bool Block::has_next_lane() {
+  for (; turn_.num_done < turn_.num_lanes; ++turn_.num_done) {
+    const State state = threads_[next_thread()]->state;
+    if (state == State::kReady || state == State::kYields) return true;
+  }
+  return false;
+}
+
+Fiber& Block::begin_lane() {
+  thread_ = next_thread();
+  ++turn_.num_done;
+  Thread& thread = *threads_[thread_];
   if (thread.state == State::kReady) note_progress();
-  thread_ = thread_idx;
-  threadIdx = place_in(launch_->block, thread_idx);
+  threadIdx = thread.place;
   stack_ = thread.fiber.stack();
-  running_ = this;
-  thread.fiber.resume();
-  running_ = nullptr;
+  return thread.fiber;
 }
 
-void Block::wait(const char* what) {
+// Straight to the next lane if there is one.
+void Block::suspend(State state, const char* what) {
   Thread& thread = *threads_[thread_];
-  thread.state = State::kWaits;
+  thread.state = state;
   thread.what = what;
-  thread.fiber.suspend();
+  if (!has_failed_ && has_next_lane()) {
+    thread.fiber.switch_to(begin_lane());
+  } else {
+    thread.fiber.suspend();
+  }
 }
 
-void Block::yield(const char* what) {
-  Thread& thread = *threads_[thread_];
-  thread.state = State::kYields;
-  thread.what = what;
-  thread.fiber.suspend();
-}
+void Block::wait(const char* what) { suspend(State::kWaits, what); }
+void Block::yield(const char* what) { suspend(State::kYields, what); }
 
 void Block::wake(std::uint32_t thread) {
   threads_[thread]->state = State::kReady;

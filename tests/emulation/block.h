@@ -107,11 +107,22 @@ class Block {
     State state = State::kEnded;
     const char* what = "";
     Block* block = nullptr;
+    uint3 place{};
+  };
+  // The warp that runs: its lanes in their order, from lane `shift` on.
+  struct Turn {
+    std::uint32_t first = 0, num_lanes = 0, shift = 0, num_done = 0;
   };
 
   static void thread_main(void* argument);
   void run_warps(bool all);
-  void run_thread(std::uint32_t thread);
+  [[nodiscard]] bool has_next_lane();
+  [[nodiscard]] std::uint32_t next_thread() const {
+    const std::uint32_t lane = turn_.num_done + turn_.shift;
+    return turn_.first + (lane < turn_.num_lanes ? lane : lane - turn_.num_lanes);
+  }
+  Fiber& begin_lane();
+  void suspend(State state, const char* what);
 
   static inline Block* running_ = nullptr;
 
@@ -131,6 +142,7 @@ class Block {
   std::vector<std::unique_ptr<Thread>> threads_;
   std::vector<ThreadClock> clocks_;
   std::vector<std::uint32_t> warp_order_;
+  Turn turn_;
 };
 
 }  // namespace nvfp4::emulation
