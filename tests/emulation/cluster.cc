@@ -96,6 +96,9 @@ std::uint32_t Cluster::load(Block& block, std::uint32_t address, std::uint32_t r
     return *reinterpret_cast<const std::uint32_t*>(from);
   }
   if (other.num_alive() == 0) block.fail("reads shared memory of block " + std::to_string(rank) + ", which has ended");
+  if (!other.shared.is_inside(address, sizeof(std::uint32_t))) {
+    block.fail("reads shared memory of block " + std::to_string(rank) + " that nothing wrote there");
+  }
   touch_other(other, address, sizeof(std::uint32_t), code);
   return other.shared.load_word_of_other(address);
 }

@@ -11,8 +11,8 @@ namespace {
 
 // The device that the kernels of a test's room are for.
 DeviceCaps device_for(const std::string& file) {
-  if (file.find("cuda_sm90") != std::string::npos) return device_like_sm90();
-  if (file.find("cuda_sm120") != std::string::npos) return device_like_sm120();
+  if (file.find("sm90") != std::string::npos) return device_like_sm90();
+  if (file.find("sm120") != std::string::npos) return device_like_sm120();
   return device_like_sm80();
 }
 

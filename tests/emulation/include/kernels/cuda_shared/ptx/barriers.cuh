@@ -12,7 +12,10 @@ inline void init_barrier(std::uint32_t barrier, std::uint32_t count) {
   emulation::Block& block = *emulation::Block::running();
   block.barriers.init(block, barrier, count);
 }
-inline void publish_barriers() {}
+inline void publish_barriers() {
+  emulation::Block& block = *emulation::Block::running();
+  block.barriers.publish(block);
+}
 inline void arrive(std::uint32_t barrier) {
   emulation::Block& block = *emulation::Block::running();
   block.barriers.arrive(block, barrier, 0);
