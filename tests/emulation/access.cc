@@ -38,9 +38,7 @@ ProgramReads& program_reads() {
   return reads;
 }
 
-bool is_in(const Block& block, const void* address) {
-  return address >= &block && address < &block + 1;
-}
+bool is_in(const Block& block, const void* address) { return address >= &block && address < &block + 1; }
 
 // One access of one thread to one piece of memory.
 class Check {
@@ -161,10 +159,9 @@ void touch_global(Block& block, Check& check, AccessKind kind, Allocation& alloc
     check.report(std::string(verb(kind)) + " " + std::to_string(num_bytes) + " bytes at " + place(first));
     block.fail("cannot go on");
   }
-  allocation.shadow.visit(first, num_bytes, block.order().launch, block.order().ended_at_start,
-                          [&](ShadowPlace& shadow, std::size_t offset) {
-                            return check.is_ordered(shadow, [&] { return place(offset); });
-                          });
+  allocation.shadow.visit(
+      first, num_bytes, block.order().launch, block.order().ended_at_start,
+      [&](ShadowPlace& shadow, std::size_t offset) { return check.is_ordered(shadow, [&] { return place(offset); }); });
 }
 
 }  // namespace

@@ -56,8 +56,7 @@ Barriers::InMemory& Barriers::use(Block& block, std::uint32_t address) {
   touch(AccessKind::kAtomic, block.shared.at(address), kBarrierBytes, nullptr);
   if (kChecksAccesses && block.thread() != barrier.owner &&
       block.clock().view.clock(block.block_idx(), barrier.owner) < barrier.owner_clock) {
-    block.report("uses a barrier that thread " + std::to_string(barrier.owner) +
-                     " initialised; nothing orders the two",
+    block.report("uses a barrier that thread " + std::to_string(barrier.owner) + " initialised; nothing orders the two",
                  block.thread());
   }
   return barrier;

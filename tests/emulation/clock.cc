@@ -53,8 +53,7 @@ void synchronize(std::uint32_t block, std::span<ThreadClock> clocks, std::span<c
     const BlockClocks* const seen = clock.view.clocks_of(block);
     if (seen != nullptr && seen != last) take_later(*all, *seen);
     last = seen;
-    is_simple =
-        is_simple && clock.of_device.is_empty() && clock.of_block.is_empty() && !clock.view.knows_others(block);
+    is_simple = is_simple && clock.of_device.is_empty() && clock.of_block.is_empty() && !clock.view.knows_others(block);
     knows_earlier_kernels = knows_earlier_kernels || clock.view.knows_earlier_kernels();
   }
   for (const std::uint32_t thread : threads) (*all)[thread] = std::max((*all)[thread], clocks[thread].now);

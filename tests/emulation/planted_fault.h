@@ -7,15 +7,15 @@ namespace nvfp4::emulation {
 
 enum class PlantedFault : std::uint8_t {
   kNone,
-  kNoBlockBarrier,   // __syncthreads() returns at once
-  kNoWarpBarrier,    // __syncwarp() too
+  kNoBlockBarrier,     // __syncthreads() returns at once
+  kNoWarpBarrier,      // __syncwarp() too
   kNoNumberedBarrier,  // a barrier of some warps
-  kNoCopyWait,       // waiting for copies does too
-  kNoFence,          // __threadfence() does nothing, nor does that of a block
+  kNoCopyWait,         // waiting for copies does too
+  kNoFence,            // __threadfence() does nothing, nor does that of a block
   kNoWaitForKernels,   // kernels do not wait for those ahead
-  kNoClusterBarrier,  // the wait of a cluster returns at once
+  kNoClusterBarrier,   // the wait of a cluster returns at once
   kNoBulkWait,         // waits for barriers in memory do
-  kSwappedFragment,  // products take rows g + 8 of a for columns 2t + 8
+  kSwappedFragment,    // products take rows g + 8 of a for columns 2t + 8
 };
 
 // While an object lives.
