@@ -109,6 +109,20 @@ TEST(MoeDecode, ServesAnyIds) {
   }
 }
 
+// More items of a block than FC1's warps have slots for, and more experts than FC2's have.
+TEST(MoeDecode, OneTokenReadsLongLists) {
+  const GpuQueue queue;
+  Random random(7);
+  for (const auto& problem : {problem_of(ExpertFunction::kSilu, size_for(2048, 32), size_for(4096, 304), 9, 8),
+                              problem_of(ExpertFunction::kRelu2, 16, 1040, 20, 20)}) {
+    for (const IdPattern ids : {IdPattern::kDistinct, IdPattern::kHoles}) {
+      MoeSpec spec{problem, 1};
+      spec.ids = ids;
+      expect_close(queue, spec, random);
+    }
+  }
+}
+
 TEST(MoeDecode, WithoutExpertsAnswersZero) {
   const GpuQueue queue;
   Random random(3);
