@@ -9,6 +9,7 @@
 #include "emulation/access.h"
 #include "emulation/block.h"
 #include "emulation/planted_fault.h"
+#include "emulation/sanitizer.h"
 #include "formats/e2m1.h"
 #include "formats/e4m3.h"
 
@@ -72,33 +73,43 @@ struct Product {
   std::uint32_t scale_b = 0;
 };
 
-// Each sum is in float64, in the order of the depth.
+#if defined(__x86_64__) && !NVFP4_EMULATION_ASAN
+#define NVFP4_FOR_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define NVFP4_FOR_VECTORS
+#endif
+
+using Row = double __attribute__((vector_size(kColumns * sizeof(double))));  // GCC's and Clang's
+
+// Each sum is in float64, in the order of the depth; products are exact.
+NVFP4_FOR_VECTORS void add_products(Row* sums, const double* a, const Row* b, std::uint32_t depth) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
+    Row sum = sums[row];
+    for (std::uint32_t k = 0; k < depth; ++k) sum += a[row * depth + k] * b[k];
+    sums[row] = sum;
+  }
+}
+
 template <std::uint32_t kDepth>
 struct Operands {
   double a[kRows][kDepth];
-  double b[kDepth][kColumns];
+  Row b[kDepth];
 
   void add_product(const WarpMeetings::Slots& slots) const {
-    double sums[kRows][kColumns];
-    for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
-      for (std::uint32_t i = 0; i < 4; ++i) sum_at(sums, lane, i) = static_cast<Product*>(slots[lane])->c[i];
-    }
-    for (std::uint32_t row = 0; row < kRows; ++row) {
-      for (std::uint32_t k = 0; k < kDepth; ++k) {
-        for (std::uint32_t column = 0; column < kColumns; ++column) sums[row][column] += a[row][k] * b[k][column];
-      }
-    }
+    Row sums[kRows];
     for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
       for (std::uint32_t i = 0; i < 4; ++i) {
-        static_cast<Product*>(slots[lane])->c[i] = static_cast<float>(sum_at(sums, lane, i));
+        const ElementPlace place = place_of_c(lane, i);
+        sums[place.row][place.column] = static_cast<Product*>(slots[lane])->c[i];
       }
     }
-  }
-
- private:
-  static double& sum_at(double (&sums)[kRows][kColumns], std::uint32_t lane, std::uint32_t i) {
-    const ElementPlace place = place_of_c(lane, i);
-    return sums[place.row][place.column];
+    add_products(sums, a[0], b, kDepth);
+    for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
+      for (std::uint32_t i = 0; i < 4; ++i) {
+        const ElementPlace place = place_of_c(lane, i);
+        static_cast<Product*>(slots[lane])->c[i] = static_cast<float>(sums[place.row][place.column]);
+      }
+    }
   }
 };
 
