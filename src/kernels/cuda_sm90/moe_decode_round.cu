@@ -2,6 +2,7 @@
 #include "formats/bf16.h"
 #include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/quantize_activations_block.h"
+#include "kernels/cuda_sm90/moe_decode_chunks.cuh"
 #include "kernels/cuda_sm90/moe_decode_round.h"
 
 namespace nvfp4::kernels::cuda_sm90 {

@@ -5,7 +5,7 @@
 
 #include "device/device_stream.h"
 #include "kernels/contract/device_plan.h"
-#include "kernels/cuda_sm90/moe_decode_chunks.cuh"
+#include "kernels/cuda_sm90/moe_decode_pairs.h"
 #include "nvfp4/quantize.h"
 #include "nvfp4/result.h"
 

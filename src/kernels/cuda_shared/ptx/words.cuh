@@ -37,6 +37,19 @@ __device__ __forceinline__ std::uint32_t fuse_pairs(std::uint32_t a, std::uint32
   return result;
 }
 
+// The larger of two numbers; NaN if one of them is.
+__device__ __forceinline__ float larger_or_nan(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+}
+
+// Does nothing, but where it stands: what depends on the value cannot be done before.
+__device__ __forceinline__ void pin(std::uint32_t& value) { asm volatile("" : "+r"(value)); }
+__device__ __forceinline__ void pin(float& value) { asm volatile("" : "+f"(value)); }
+// Likewise: the value is there afterwards.
+__device__ __forceinline__ void need(std::uint32_t value) { asm volatile("" ::"r"(value)); }
+
 // 8 bytes at a shared address.
 __device__ __forceinline__ void load_2_words(std::uint32_t* words, std::uint32_t address) {
   asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(words[0]), "=r"(words[1]) : "r"(address) : "memory");

@@ -35,6 +35,10 @@ inline std::uint32_t select_bits(std::uint32_t mask, std::uint32_t a, std::uint3
 inline std::uint32_t fuse_pairs(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
   return for_both_halves(a, b, c, [](float x, float y, float z) { return std::fma(x, y, z); });
 }
+inline float larger_or_nan(float a, float b) { return std::isnan(a) || std::isnan(b) ? NAN : std::fmax(a, b); }
+inline void pin(std::uint32_t& /*value*/) {}
+inline void pin(float& /*value*/) {}
+inline void need(std::uint32_t /*value*/) {}
 inline void load_2_words(std::uint32_t* words, std::uint32_t address) {
   const auto* const from = reinterpret_cast<const uint2*>(emulation::Block::running()->shared.at(address));
   const uint2 loaded = *from;
