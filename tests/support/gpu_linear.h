@@ -21,8 +21,9 @@ namespace nvfp4::support {
 
 class GpuLinear {
  public:
+  // num_sms: what the kernel is told, unless it is 0: fewer multiprocessors make it take larger tiles.
   GpuLinear(const GpuQueue& queue, const RandomLinear& linear, const kernels::DeviceLinearKernel& kernel,
-            bool batch_invariant = false)
+            bool batch_invariant = false, std::uint32_t num_sms = 0)
       : queue_(queue),
         linear_(linear),
         kernel_(kernel),
@@ -31,6 +32,7 @@ class GpuLinear {
         packed_(queue, Fragment16x64::num_bytes(linear.spec.out_features, linear.spec.in_features)),
         bias_(queue, linear.bias),
         pre_quant_scale_(queue, linear.pre_quant_scale) {
+    if (num_sms != 0) caps_.num_sms = num_sms;
     const std::span codes(reinterpret_cast<const std::uint8_t*>(linear.elements.data()), linear.elements.size());
     const GpuArray<std::uint8_t> codes_there(queue, codes), scales_there(queue, linear.block_scales);
     const kernels::FragmentPieces pieces{1, linear.spec.out_features, linear.spec.in_features, linear.spec.block_size,
@@ -48,6 +50,7 @@ class GpuLinear {
     EXPECT_EQ(kernel_.refusal(problem, caps_, num_tokens), "");
     const auto plan = GpuQueue::must(kernel_.plan(problem, caps_, num_tokens));
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
+    queue_.expect_ok(runtime::fill(workspace.data(), 0, plan.sizes.zeroed_bytes, queue_.get()));
     const GpuArray<kernels::Bf16Bits> x_there(queue_, x);
     const GpuArray<Number> y(queue_, std::size_t{num_tokens} * linear_.spec.out_features);
     kernels::DeviceLinearWeight weight;
@@ -64,7 +67,10 @@ class GpuLinear {
     weight.pre_quant_scale = linear_.pre_quant_scale.empty() ? nullptr : pre_quant_scale_.data();
     const kernels::DeviceWorkspace space{workspace.data(), plan.sizes.workspace_bytes};
     queue_.expect_ok(kernel_.run(plan, weight, {num_tokens, x_there.data(), y.data()}, space, queue_.get()));
-    return y.host();
+    std::vector<Number> first = y.host();
+    queue_.expect_ok(kernel_.run(plan, weight, {num_tokens, x_there.data(), y.data()}, space, queue_.get()));
+    EXPECT_TRUE(y.host() == first) << "the same call gave other bits";
+    return first;
   }
 
  private:
@@ -91,7 +97,8 @@ class GpuLinear {
 
 // Float32 sums: each of K products and of the sums of parts rounds by 2^-24 of what was added up so far.
 inline void expect_linear_close(const GpuQueue& queue, const kernels::DeviceLinearKernel& kernel,
-                                const LinearSpec& spec, std::uint32_t num_tokens, Random& random) {
+                                const LinearSpec& spec, std::uint32_t num_tokens, Random& random,
+                                std::uint32_t num_sms = 0) {
   RandomLinear linear(spec, random);
   for (float& scale : linear.pre_quant_scale) scale = random.below(2) == 0 ? 0.5F : 2.0F;  // no rounding of products
   std::vector<kernels::Bf16Bits> x(num_tokens * spec.in_features);
@@ -103,7 +110,7 @@ inline void expect_linear_close(const GpuQueue& queue, const kernels::DeviceLine
   std::vector<double> magnitude;
   const std::vector<double> expected = kernels::reference::linear(linear.view(), spec.activation, args, &magnitude);
 
-  const GpuLinear gpu(queue, linear, kernel);
+  const GpuLinear gpu(queue, linear, kernel, false, num_sms);
   const std::vector<float> y = gpu.run<float>(x, num_tokens);
   const std::vector<kernels::Bf16Bits> rounded = gpu.run<kernels::Bf16Bits>(x, num_tokens);
   const double step = static_cast<double>(spec.in_features + 8) * 0x1p-24;

@@ -6,7 +6,9 @@
 #include "kernels/cuda_shared/peak_read.h"
 #include "kernels/cuda_shared/random_fill.h"
 #include "kernels/cuda_shared/route_experts.h"
+#include "kernels/cuda_sm80/linear_nvfp4_bf16_mma.h"
 #include "kernels/cuda_sm80/linear_rows.h"
+#include "kernels/cuda_sm80/moe_nvfp4_bf16_mma.h"
 #include "kernels/cuda_sm90/linear_decode.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma.h"
 #include "kernels/cuda_sm90/moe_decode.h"
@@ -19,6 +21,7 @@ std::span<const DeviceMoeKernel> device_moe_kernels() {
   static const std::vector<DeviceMoeKernel> kernels = {
       cuda_sm90::moe_nvfp4_bf16_mma_bulk(),  // few tokens
       cuda_sm90::moe_nvfp4_bf16_wgmma(),
+      cuda_sm80::moe_nvfp4_bf16_mma(),
   };
   return kernels;
 }
@@ -26,9 +29,8 @@ std::span<const DeviceMoeKernel> device_moe_kernels() {
 std::span<const DeviceLinearKernel> device_linear_kernels() {
   static const std::vector<DeviceLinearKernel> kernels = {
       cuda_sm90::linear_nvfp4_bf16_mma_bulk(),  // few tokens
-      cuda_sm90::linear_nvfp4_bf16_wgmma(),
-      cuda_sm80::linear_fp8_bf16_mma(),
-      cuda_sm80::linear_bf16_mma(),
+      cuda_sm90::linear_nvfp4_bf16_wgmma(),    cuda_sm80::linear_nvfp4_bf16_mma(),
+      cuda_sm80::linear_fp8_bf16_mma(),        cuda_sm80::linear_bf16_mma(),
   };
   return kernels;
 }

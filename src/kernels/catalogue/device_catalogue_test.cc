@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace nvfp4::kernels {
 namespace {
@@ -157,13 +159,49 @@ TEST(DeviceCatalogue, ASlowerKernelServesWhenItIsAskedForOrAlone) {
   EXPECT_EQ(linear_kernel_for(linear, 1), "linear_nvfp4_bf16_wgmma");
 }
 
+// One of every generation, with the shared memory that a block may have there.
+std::vector<DeviceCaps> all_since_sm80() {
+  std::vector<DeviceCaps> all;
+  for (const auto& [sm, shared_bytes] :
+       {std::pair{80U, 166912U}, {86U, 101376U}, {89U, 101376U}, {90U, 232448U}, {120U, 101376U}, {121U, 101376U}}) {
+    DeviceCaps caps = hopper();
+    caps.sm = sm;
+    caps.shared_bytes_per_block = shared_bytes;
+    caps.shared_bytes_per_sm = shared_bytes + 1024;
+    all.push_back(caps);
+  }
+  return all;
+}
+
+// Where there is no kernel of the device's own, whatever the number of tokens.
+TEST(DeviceCatalogue, Nvfp4WeightsAreServedSinceSm80) {
+  if (device_linear_kernels().empty()) return;
+  for (const DeviceCaps& caps : all_since_sm80()) {
+    for (const std::uint32_t num_tokens : {1U, 16U, 64U, 8192U}) {
+      for (const Activation activation : {Activation::k16Bit, Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
+        for (const bool batch_invariant : {false, true}) {
+          DeviceLinearProblem problem = dense();
+          problem.activation = activation;
+          problem.batch_invariant = batch_invariant;
+          const auto choice = choose_device_linear(problem, caps, num_tokens, "layer");
+          ASSERT_TRUE(choice.ok()) << choice.error().to_string();
+          EXPECT_EQ((*choice)->name == "linear_nvfp4_bf16_mma", caps.sm != 90) << caps.sm;
+          MoeProblem moe = qwen();
+          moe.activation = activation;
+          moe.batch_invariant = batch_invariant;
+          const auto moe_choice = choose_device_moe(moe, caps, num_tokens, "layer");
+          ASSERT_TRUE(moe_choice.ok()) << moe_choice.error().to_string();
+          EXPECT_EQ((*moe_choice)->name == "moe_nvfp4_bf16_mma", caps.sm != 90) << caps.sm;
+        }
+      }
+    }
+  }
+}
+
 // Weights that are not NVFP4, whatever the number of tokens.
 TEST(DeviceCatalogue, PlainWeightsAreServedSinceSm80) {
   if (device_linear_kernels().empty()) return;
-  for (const std::uint32_t sm : {80U, 86U, 89U, 90U, 120U, 121U}) {
-    DeviceCaps caps = hopper();
-    caps.sm = sm;
-    caps.shared_bytes_per_block = 101376;  // the least of them
+  for (const DeviceCaps& caps : all_since_sm80()) {
     for (const WeightFormat format : {WeightFormat::kFp8, WeightFormat::kBF16}) {
       for (const std::uint32_t num_tokens : {1U, 16U, 64U, 8192U}) {
         DeviceLinearProblem problem = dense();

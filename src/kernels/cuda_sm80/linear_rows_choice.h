@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda_sm80/linear_rows_shapes.h"
+#include "kernels/cuda_sm80/tile_choice.h"
 
 namespace nvfp4::kernels::cuda_sm80 {
 
@@ -21,16 +22,9 @@ struct RowsLayer {
 struct RowsChoice {
   bool is_few = false;
   FewShape few;
-  std::uint32_t many_idx = 0;  // into kManyShapes
-  std::uint32_t row_tiles = 0, token_tiles = 0;
-  std::uint32_t num_splits = 1;
-  std::uint32_t steps_per_split = 0;
+  TileChoice tiles;  // of kManyShapes
 
-  [[nodiscard]] constexpr const ManyShape& many() const { return kManyShapes[many_idx]; }
-  [[nodiscard]] constexpr std::uint32_t num_tiles() const { return row_tiles * token_tiles; }
-  [[nodiscard]] constexpr std::uint64_t part_floats() const {
-    return num_splits == 1 ? 0 : std::uint64_t{num_tiles()} * num_splits * many().rows * many().tokens;
-  }
+  [[nodiscard]] constexpr const ManyShape& many() const { return kManyShapes[tiles.kind_idx]; }
 };
 
 // Does the smallest block fit into shared memory?
@@ -39,10 +33,6 @@ struct RowsChoice {
 [[nodiscard]] RowsChoice choose_rows(const RowsLayer& layer, std::uint32_t num_tokens);
 
 // The most that choose_rows() asks for with up to max_tokens.
-struct RowsNeeds {
-  std::uint32_t num_arrivals = 0;
-  std::uint64_t part_floats = 0;
-};
-[[nodiscard]] RowsNeeds rows_needs(const RowsLayer& layer, std::uint32_t max_tokens);
+[[nodiscard]] TileNeeds rows_needs(const RowsLayer& layer, std::uint32_t max_tokens);
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -15,7 +15,7 @@ TEST(LinearRowsChoice, CoversTheLayer) {
             RowsLayer layer{out_features, in_features,         weight_bytes,   100,
                             shared_bytes, shared_bytes + 1024, batch_invariant};
             ASSERT_TRUE(rows_fit(layer));
-            const RowsNeeds needs = rows_needs(layer, 1000);
+            const TileNeeds needs = rows_needs(layer, 1000);
             for (const std::uint32_t num_tokens : {1U, 8U, 9U, 16U, 17U, 33U, 150U, 512U, 999U, 1000U}) {
               const RowsChoice choice = choose_rows(layer, num_tokens);
               if (choice.is_few) {
@@ -25,14 +25,18 @@ TEST(LinearRowsChoice, CoversTheLayer) {
                 continue;
               }
               EXPECT_LE(choice.many().shared_bytes(weight_bytes), shared_bytes);
-              EXPECT_GE(choice.row_tiles * choice.many().rows, out_features);
-              EXPECT_GE(choice.token_tiles * choice.many().tokens, num_tokens);
-              EXPECT_GE(choice.num_splits * choice.steps_per_split * kManyStepK, in_features);
-              EXPECT_LT((choice.num_splits - 1) * choice.steps_per_split * kManyStepK, in_features);
-              EXPECT_LE(choice.part_floats(), needs.part_floats);
-              if (choice.num_splits == 1) continue;
+              const TileChoice& tiles = choice.tiles;
+              TileKind kind{};
+              kind.rows = choice.many().rows;
+              kind.tokens = choice.many().tokens;
+              EXPECT_GE(tiles.row_tiles * choice.many().rows, out_features);
+              EXPECT_GE(tiles.token_tiles * choice.many().tokens, num_tokens);
+              EXPECT_GE(tiles.num_splits * tiles.steps_per_split * kManyStepK, in_features);
+              EXPECT_LT((tiles.num_splits - 1) * tiles.steps_per_split * kManyStepK, in_features);
+              EXPECT_LE(tiles.part_floats(kind), needs.part_floats);
+              if (tiles.num_splits == 1) continue;
               EXPECT_FALSE(batch_invariant);
-              EXPECT_LE(choice.num_tiles(), needs.num_arrivals);
+              EXPECT_LE(tiles.num_tiles(), needs.num_arrivals);
             }
           }
         }

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/cuda_sm80/allow_shared.h"
 #include "kernels/cuda_sm80/linear_rows_few.cuh"
 #include "kernels/cuda_sm80/linear_rows_many.cuh"
 #include "kernels/cuda_sm80/linear_rows_plan.h"
@@ -16,8 +17,8 @@ class RowsLaunch {
  public:
   // Shared memory that the kernels may have; before the first launch.
   static Status allow(const char* name, std::uint32_t shared_bytes) {
-    for (const Few kernel : kFew) NVFP4_RETURN_IF_ERROR(allow_one(name, kernel, shared_bytes));
-    for (const Many kernel : kMany) NVFP4_RETURN_IF_ERROR(allow_one(name, kernel, shared_bytes));
+    for (const Few kernel : kFew) NVFP4_RETURN_IF_ERROR(allow_shared(name, kernel, shared_bytes));
+    for (const Many kernel : kMany) NVFP4_RETURN_IF_ERROR(allow_shared(name, kernel, shared_bytes));
     return {};
   }
 
@@ -29,10 +30,7 @@ class RowsLaunch {
     NVFP4_RETURN_IF_ERROR(call);
     const RowsChoice choice = choose_rows(rows_layer(plan), args.num_tokens);
     if (choice.is_few) return run_few(name, choice.few, *call, stream);
-    RowsGrid grid{choice.row_tiles, choice.token_tiles, choice.num_splits, choice.steps_per_split};
-    grid.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data);
-    grid.partials = reinterpret_cast<float*>(workspace.data + rows_workspace(plan).parts_at);
-    return run_many(name, choice, *call, grid, stream);
+    return run_many(name, choice, *call, rows_grid(plan, choice.tiles, workspace), stream);
   }
 
  private:
@@ -57,15 +55,6 @@ class RowsLaunch {
   }
   static constexpr auto kMany = all_many(std::make_index_sequence<num_many_shapes(Weight::kBytes)>());
 
-  template <class Kernel>
-  static Status allow_one(const char* name, Kernel kernel, std::uint32_t shared_bytes) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-    if (error == cudaSuccess) return {};
-    return Error{ErrorCode::kUnsupported, name,
-                 std::string(cudaGetErrorString(error)) + "; the kernel cannot run on this device"};
-  }
-
   static Status run_few(const char* name, const FewShape& shape, const RowsCall& call, DeviceStream stream) {
     const LaunchShape launched{.blocks = (call.output.num_features + shape.rows() - 1) / shape.rows(),
                                .num_threads = FewShape::kThreads,
@@ -76,10 +65,10 @@ class RowsLaunch {
   }
   static Status run_many(const char* name, const RowsChoice& choice, const RowsCall& call, const RowsGrid& grid,
                          DeviceStream stream) {
-    const LaunchShape launched{.blocks = choice.num_tiles() * choice.num_splits,
+    const LaunchShape launched{.blocks = choice.tiles.num_tiles() * choice.tiles.num_splits,
                                .num_threads = choice.many().threads(),
                                .shared_bytes = choice.many().shared_bytes(Weight::kBytes)};
-    return launch(name, kMany[choice.many_idx], launched, stream, call, grid);
+    return launch(name, kMany[choice.tiles.kind_idx], launched, stream, call, grid);
   }
 };
 

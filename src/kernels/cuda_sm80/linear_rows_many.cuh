@@ -13,6 +13,7 @@
 #include "kernels/cuda_sm80/linear_rows_output.cuh"
 #include "kernels/cuda_sm80/linear_rows_shapes.h"
 #include "kernels/cuda_sm80/linear_rows_weight.cuh"
+#include "kernels/cuda_sm80/split_sums.cuh"
 
 namespace nvfp4::kernels::cuda_sm80 {
 
@@ -141,29 +142,10 @@ class ManyTokensTile {
     }
   }
 
-  // The sums of one part of K, [sums / 4][threads][4].
-  static constexpr std::uint32_t kPartFloats = kShape.rows * kShape.tokens;
-  __device__ __forceinline__ void store_part(float* part) const {
-#pragma unroll
-    for (std::uint32_t i = 0; i < kRowTiles * kTokenTiles; ++i) {
-      const float(&from)[4] = sums_[i / kTokenTiles][i % kTokenTiles];
-      reinterpret_cast<float4*>(part)[i * kShape.threads() + threadIdx.x] = {from[0], from[1], from[2], from[3]};
-    }
-  }
-  __device__ __forceinline__ void add_parts(const float* parts, std::uint32_t num_parts) {
-    const auto* from = reinterpret_cast<const float4*>(parts) + threadIdx.x;
-    // Several parts at once where registers are left.
-    constexpr int kAtOnce = kRowTiles * kTokenTiles <= 8 ? 4 : 1;
-#pragma unroll kAtOnce
-    for (std::uint32_t part = 0; part < num_parts; ++part, from += kPartFloats / 4) {
-#pragma unroll
-      for (std::uint32_t i = 0; i < kRowTiles * kTokenTiles; ++i) {
-        float(&to)[4] = sums_[i / kTokenTiles][i % kTokenTiles];
-        if (part == 0) to[0] = to[1] = to[2] = to[3] = 0.0F;
-        const float4 sums = __ldcg(from + i * kShape.threads());
-        to[0] += sums.x, to[1] += sums.y, to[2] += sums.z, to[3] += sums.w;
-      }
-    }
+  // The last block of a tile has the sums of all afterwards: true for it.
+  __device__ __forceinline__ bool gather_splits(const RowsGrid& grid, std::uint32_t tile_idx, std::uint32_t split,
+                                                volatile std::uint32_t* shared) {
+    return SplitSums<kShape.threads(), kRowTiles, kTokenTiles>::gather(grid, tile_idx, split, shared, sums_);
   }
 
   __device__ __forceinline__ void put_sums() const {
@@ -221,41 +203,6 @@ class ManyTokensTile {
   float sums_[kRowTiles][kTokenTiles][4] = {};
 };
 
-// Tiles that run at once lie together: bands of kBandTiles tiles of rows, in a band tokens after tokens.
-struct TilePlace {
-  std::uint32_t row_tile, token_tile;
-
-  __device__ __forceinline__ TilePlace(const RowsGrid& grid, std::uint32_t tile) {
-    constexpr std::uint32_t kBandTiles = 8;
-    const std::uint32_t band = tile / (kBandTiles * grid.token_tiles);
-    const std::uint32_t in_band = tile - band * kBandTiles * grid.token_tiles;
-    const std::uint32_t band_tiles = min(kBandTiles, grid.row_tiles - band * kBandTiles);
-    row_tile = band * kBandTiles + in_band % band_tiles;
-    token_tile = in_band / band_tiles;
-  }
-};
-
-// The last block of a tile to come here, as an integer counts, adds up the parts of all: true for it. `shared` is a
-// word that is free.
-template <class Tile>
-__device__ __forceinline__ bool add_splits(Tile& tile, const RowsGrid& grid, std::uint32_t tile_idx,
-                                           std::uint32_t split, volatile std::uint32_t* shared) {
-  float* const parts = grid.partials + std::size_t{tile_idx} * grid.num_splits * Tile::kPartFloats;
-  tile.store_part(parts + std::size_t{split} * Tile::kPartFloats);
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const std::uint32_t before = atomicAdd(grid.arrivals + tile_idx, 1U);
-    if (before + 1 == grid.num_splits) grid.arrivals[tile_idx] = 0;
-    *shared = before + 1;
-  }
-  __syncthreads();
-  if (*shared != grid.num_splits) return false;
-  __threadfence();
-  tile.add_parts(parts, grid.num_splits);
-  return true;
-}
-
 template <class Weight, std::uint32_t kShapeIdx>
 __global__ void __launch_bounds__(kManyShapes[kShapeIdx].threads())
     linear_rows_many(const __grid_constant__ RowsCall call, const __grid_constant__ RowsGrid grid) {
@@ -303,7 +250,7 @@ __global__ void __launch_bounds__(kManyShapes[kShapeIdx].threads())
   if (grid.num_splits > 1) {
     __syncthreads();  // the stages are free
     auto* const shared = reinterpret_cast<std::uint32_t*>(linear_rows_shared);
-    if (!add_splits(tile, grid, tile_idx, split, shared)) return;
+    if (!tile.gather_splits(grid, tile_idx, split, shared)) return;
   }
   tile.put_sums();
 }

@@ -13,8 +13,12 @@ bool is_rounded(const DeviceLinearProblem& problem) {
   return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
 }
 
-DeviceLinearPlan without_workspace(const DeviceLinearProblem& problem, const DeviceCaps& caps,
-                                   std::uint32_t max_tokens) {
+}  // namespace
+
+bool has_code_for(std::uint32_t sm) { return sm / 10 == 8 || sm == 90 || sm == 120 || sm == 121; }
+
+DeviceLinearPlan plan_without_workspace(const DeviceLinearProblem& problem, const DeviceCaps& caps,
+                                        std::uint32_t max_tokens) {
   DeviceLinearPlan plan{problem, {}};
   plan.sizes.max_tokens = max_tokens;
   plan.sizes.num_sms = caps.num_sms;
@@ -22,11 +26,6 @@ DeviceLinearPlan without_workspace(const DeviceLinearProblem& problem, const Dev
   plan.sizes.choice[1] = static_cast<std::uint32_t>(caps.shared_bytes_per_sm);
   return plan;
 }
-
-// What the room is compiled for.
-bool has_code_for(std::uint32_t sm) { return sm / 10 == 8 || sm == 90 || sm == 120 || sm == 121; }
-
-}  // namespace
 
 RowsLayer rows_layer(const DeviceLinearPlan& plan) {
   const DeviceLinearProblem& problem = plan.problem;
@@ -41,14 +40,19 @@ RowsLayer rows_layer(const DeviceLinearPlan& plan) {
   return layer;
 }
 
-std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
+std::string linear_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
   if (!has_code_for(caps.sm)) return "only for compute capabilities 8.x, 9.0, 12.0 and 12.1";
   if (std::string reason = device_linear_limits_refusal(problem); !reason.empty()) return reason;
   if (is_rounded(problem) && problem.in_features > kMaxQuantizedFeatures) {
     return std::to_string(problem.in_features) + " input features; activations of at most " +
            std::to_string(kMaxQuantizedFeatures) + " can be rounded";
   }
-  if (!rows_fit(rows_layer(without_workspace(problem, caps, 0)))) {
+  return {};
+}
+
+std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
+  if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
+  if (!rows_fit(rows_layer(plan_without_workspace(problem, caps, 0)))) {
     return "a block needs more shared memory than there is";
   }
   return {};
@@ -66,12 +70,22 @@ RowsWorkspace rows_workspace(const DeviceLinearPlan& plan) {
   return places;
 }
 
-DeviceLinearPlan rows_plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceLinearPlan plan = without_workspace(problem, caps, max_tokens);
-  const RowsNeeds needs = rows_needs(rows_layer(plan), max_tokens);
+void add_workspace(DeviceLinearPlan& plan, const TileNeeds& needs) {
   plan.sizes.zeroed_bytes = aligned(needs.num_arrivals * sizeof(std::uint32_t));
   plan.sizes.workspace_bytes = rows_workspace(plan).parts_at + needs.part_floats * sizeof(float);
+}
+
+DeviceLinearPlan rows_plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  DeviceLinearPlan plan = plan_without_workspace(problem, caps, max_tokens);
+  add_workspace(plan, rows_needs(rows_layer(plan), max_tokens));
   return plan;
+}
+
+RowsGrid rows_grid(const DeviceLinearPlan& plan, const TileChoice& tiles, const DeviceWorkspace& workspace) {
+  RowsGrid grid{tiles.row_tiles, tiles.token_tiles, tiles.num_splits, tiles.steps_per_split};
+  grid.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data);
+  grid.partials = reinterpret_cast<float*>(workspace.data + rows_workspace(plan).parts_at);
+  return grid;
 }
 
 Result<RowsCall> begin_rows(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight,

@@ -1,4 +1,4 @@
-// What the host does for the kernels of linear_rows.h, whatever the weights: refusals, memory, and the call.
+// What the host does for linear layers, whatever the weights: refusals, memory, and the call.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,10 @@
 
 namespace nvfp4::kernels::cuda_sm80 {
 
+// Of what the room is compiled for.
+[[nodiscard]] bool has_code_for(std::uint32_t sm);
+// For any weights, and for those in rows.
+[[nodiscard]] std::string linear_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps);
 [[nodiscard]] std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps);
 
 // Places in the workspace of a plan: arrivals (0 between two runs) are first, then rounded activations BF16 [T, K] with
@@ -19,8 +23,15 @@ struct RowsWorkspace {
 };
 [[nodiscard]] RowsWorkspace rows_workspace(const DeviceLinearPlan& plan);
 
+// Of choice, shared bytes that a block may have, and that there are.
+[[nodiscard]] DeviceLinearPlan plan_without_workspace(const DeviceLinearProblem& problem, const DeviceCaps& caps,
+                                                      std::uint32_t max_tokens);
+void add_workspace(DeviceLinearPlan& plan, const TileNeeds& needs);
+[[nodiscard]] RowsGrid rows_grid(const DeviceLinearPlan& plan, const TileChoice& tiles,
+                                 const DeviceWorkspace& workspace);
+
 [[nodiscard]] RowsLayer rows_layer(const DeviceLinearPlan& plan);
-// Of what rows_refusal() does not refuse. Of choice, shared bytes that a block may have, and that there are.
+// Of what rows_refusal() does not refuse.
 [[nodiscard]] DeviceLinearPlan rows_plan(const DeviceLinearProblem& problem, const DeviceCaps& caps,
                                          std::uint32_t max_tokens);
 

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda_sm80/tile_choice.h"
+
 namespace nvfp4::kernels::cuda_sm80 {
 
 // Few tokens: a block has 16 * groups rows and 8 * columns tokens, its warps share K.
@@ -32,7 +34,7 @@ inline constexpr std::array<FewShape, 4> kFewShapesBf16 = {{{2, 1}, {1, 1}, {2, 
 [[nodiscard]] constexpr std::uint32_t max_few_tokens(std::uint32_t weight_bytes) { return weight_bytes == 1 ? 8 : 16; }
 
 // Many tokens: the warps of a block share a tile of rows and tokens; a stage takes kManyStepK numbers of K.
-inline constexpr std::uint32_t kManyStepK = 64;
+inline constexpr std::uint32_t kManyStepK = kTileStepK;
 struct ManyShape {
   std::uint32_t rows, tokens, warps, stages;
   std::uint32_t registers;  // of a thread, about

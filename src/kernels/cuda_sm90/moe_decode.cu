@@ -9,9 +9,10 @@
 
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/quantize_activations.h"
+#include "kernels/cuda_shared/round_rows.h"
 #include "kernels/cuda_sm90/moe_decode.h"
 #include "kernels/cuda_sm90/moe_decode_one.h"
-#include "kernels/cuda_sm90/moe_decode_round.h"
+#include "kernels/cuda_sm90/moe_decode_pairs.h"
 #include "kernels/cuda_sm90/moe_decode_sinks.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
@@ -279,7 +280,9 @@ Status round_h(const Call& c, const Expert& e, const DeviceExperts& weights, con
   RoundRows round;
   round.h = buffers.h_f32;
   round.num_cols = e.intermediate;
-  round.pairs = pairs;
+  round.num_rows = pairs.num_pairs;
+  round.expert_ids = pairs.ids;
+  round.lookup = {pairs.expert_map, pairs.num_ids, pairs.num_experts};
   if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = weights.fc2_input_scale;
   round.rule = c.problem.input_rule;
   round.values = buffers.h;

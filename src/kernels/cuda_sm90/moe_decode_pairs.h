@@ -3,6 +3,9 @@
 
 #include <cstdint>
 
+#include "device/device_stream.h"
+#include "nvfp4/result.h"
+
 namespace nvfp4::kernels::cuda_sm90 {
 
 // Which experts the pairs go to. Null ids: the pairs are the rows of one matrix.
@@ -37,5 +40,8 @@ struct DecodeChunkPlaces {
   [[nodiscard]] constexpr std::uint32_t counters_at() const { return (expert_of_pair_at() + num_pairs + 7) / 8 * 8; }
   [[nodiscard]] constexpr std::uint32_t num_bytes() const { return counters_at() * 2 + num_experts * 8; }
 };
+
+// pair_of_row[p] = p, or -1 where the pair's expert is not here: of rows that differ between the experts of a token.
+[[nodiscard]] Status list_pairs(const DecodePairs& pairs, std::int32_t* pair_of_row, DeviceStream stream);
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -11,11 +11,9 @@
 #include <string>
 
 #include "kernels/cuda_shared/combine_experts.h"
-#include "kernels/cuda_shared/quantize_activations.h"
-#include "kernels/cuda_shared/sort_by_expert.h"
+#include "kernels/cuda_shared/moe_steps.h"
 #include "kernels/cuda_sm90/combine_paired.h"
 #include "kernels/cuda_sm90/grouped_linear_nvfp4_bf16_wgmma.cuh"
-#include "kernels/cuda_sm90/moe_decode_round.h"
 #include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
@@ -24,14 +22,8 @@ namespace {
 constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
 constexpr std::size_t kMaxFloatPartialBytes = std::size_t{40} << 20;  // what the L2 cache holds beside other things
 
-bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit; }
 // h is rounded by a kernel between FC1 and FC2, which sees whole rows.
 bool rounds_rows_of_h(const MoeProblem& p) { return p.activation == Activation::kNvfp4Dynamic; }
-// Rows of FC1 differ between the experts of a token.
-bool rounds_pairs(const MoeProblem& p) {
-  const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
-  return is_rounded(p) && (scales_differ || p.router_weight_on_input);
-}
 
 std::size_t float_partial_bytes(const MoeProblem& p, std::uint32_t tokens) {
   return std::size_t{tokens} * p.top_k * p.hidden * sizeof(float);
@@ -40,22 +32,17 @@ bool pairs_partials(const MoeProblem& p, std::uint32_t tokens) {
   return !p.batch_invariant && float_partial_bytes(p, tokens) > kMaxFloatPartialBytes;
 }
 
-// The routed experts, or the shared one, to which every token goes.
-struct Layer {
-  const DeviceExperts& weights;
-  std::uint32_t intermediate, num_experts, num_rows;
-  bool is_shared;
-};
-
 // Tokens of a tile: as few as hold most experts' tokens at once, as decoding is the same for any number.
-std::uint32_t kind_of_fc1(const Layer& layer) {
+std::uint32_t kind_of_fc1(const ExpertLayer& layer) {
   const std::uint32_t average = layer.num_rows / layer.num_experts;
   return average <= 18 ? 32 : average <= 50 ? 64 : 128;
 }
-std::uint32_t kind_of_fc2(const Layer& layer) {
+std::uint32_t kind_of_fc2(const ExpertLayer& layer) {
   return layer.num_rows / layer.num_experts > 180 ? 256 : kind_of_fc1(layer);
 }
-std::uint32_t band_of(const Layer& layer, std::uint32_t kind) { return layer.is_shared ? (kind > 128 ? 16 : 8) : 0; }
+std::uint32_t band_of(const ExpertLayer& layer, std::uint32_t kind) {
+  return layer.is_shared ? (kind > 128 ? 16 : 8) : 0;
+}
 
 // Places in the workspace.
 struct Buffers {
@@ -123,48 +110,20 @@ struct Call {
   const Workspace workspace;
   const std::uint32_t num_sms;
   const DeviceStream stream;
+
+  [[nodiscard]] MoeSteps steps() const { return {problem, args, workspace.sorted, stream}; }
 };
 
-ExpertLookup lookup_of(const Call& c) { return {c.args.expert_map, c.problem.num_ids(), c.problem.num_experts}; }
-
-Status sort_pairs(const Call& c) {
-  SortByExpert sort;
-  sort.num_tokens = c.args.num_tokens;
-  sort.top_k = c.problem.top_k;
-  sort.lookup = lookup_of(c);
-  sort.expert_ids = c.args.expert_ids;
-  sort.out = c.workspace.sorted;
-  return sort_by_expert(sort, c.workspace.sort, c.stream);
-}
-
 // The rows that FC1 multiplies: x, or rounded.
-Result<RowSource> fc1_rows(const Call& c, const Layer& layer, const Buffers& buffers) {
+Result<RowSource> fc1_rows(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
   const MoeProblem& p = c.problem;
   const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   if (!is_rounded(p)) return RowSource{c.args.x, pair_of_row, p.top_k};
-  QuantizeActivations q;
-  q.activation = p.activation;
-  q.rule = p.input_rule;
-  q.num_rows = c.args.num_tokens;
-  q.in_features = p.hidden;
-  q.x = c.args.x;
-  if (p.activation == Activation::kNvfp4Static) q.input_scales = layer.weights.fc1_input_scale;
-  const bool by_pair = !layer.is_shared && rounds_pairs(p);
-  if (by_pair) {
-    q.num_rows = layer.num_rows;
-    q.pair_of_row = pair_of_row;
-    q.top_k = p.top_k;
-    q.expert_ids = c.args.expert_ids;
-    q.lookup = lookup_of(c);
-    if (p.router_weight_on_input) q.router_weights = c.args.router_weights;
-  }
-  q.values = buffers.rows;
-  q.row_scale = buffers.row_factors;
-  NVFP4_RETURN_IF_ERROR(quantize_activations(q, c.stream));
-  return RowSource{q.values, by_pair ? nullptr : pair_of_row, p.top_k};
+  NVFP4_RETURN_IF_ERROR(c.steps().round_rows_of_fc1(layer, buffers.rows, buffers.row_factors));
+  return RowSource{buffers.rows, c.steps().has_row_of_pair(layer) ? nullptr : pair_of_row, p.top_k};
 }
 
-WgmmaRun run_of(const Call& c, const Layer& layer, const std::uint8_t* weights, std::uint32_t row_groups,
+WgmmaRun run_of(const Call& c, const ExpertLayer& layer, const std::uint8_t* weights, std::uint32_t row_groups,
                 std::uint32_t in_features, std::uint32_t kind) {
   WgmmaRun run;
   run.weights = weights;
@@ -180,7 +139,7 @@ WgmmaRun run_of(const Call& c, const Layer& layer, const std::uint8_t* weights, 
 }
 
 template <ExpertFunction kFunction>
-Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
+Status launch_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
   const auto rows = fc1_rows(c, layer, buffers);
   NVFP4_RETURN_IF_ERROR(rows);
   ExpertUp<kFunction> up;
@@ -210,7 +169,7 @@ Status launch_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
       kName, run_of(c, layer, layer.weights.gate_up, row_groups, c.problem.hidden, kind_of_fc1(layer)), up, c.stream);
 }
 
-Status run_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
+Status run_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
   switch (c.problem.function) {
     case ExpertFunction::kSilu:
       return launch_fc1<ExpertFunction::kSilu>(c, layer, buffers);
@@ -224,26 +183,8 @@ Status run_fc1(const Call& c, const Layer& layer, const Buffers& buffers) {
   return launch_fc1<ExpertFunction::kRelu2>(c, layer, buffers);
 }
 
-// h of each pair (or token, of the shared expert) to NVFP4.
-Status round_h(const Call& c, const Layer& layer, const Buffers& buffers) {
-  RoundRows round;
-  round.h = buffers.h_f32;
-  round.num_cols = layer.intermediate;
-  round.pairs.num_pairs = layer.num_rows;
-  if (!layer.is_shared) {
-    round.pairs.ids = c.args.expert_ids;
-    round.pairs.expert_map = c.args.expert_map;
-    round.pairs.num_ids = c.problem.num_ids();
-    round.pairs.num_experts = layer.num_experts;
-  }
-  round.rule = c.problem.input_rule;
-  round.values = buffers.h;
-  round.factors = buffers.h_factors;
-  return round_rows(round, c.stream);
-}
-
 template <class Columns>
-Status launch_fc2(const Call& c, const Layer& layer, const Columns& columns, const float* row_factors) {
+Status launch_fc2(const Call& c, const ExpertLayer& layer, const Columns& columns, const float* row_factors) {
   ExpertDown<Columns> down;
   down.source = columns;
   down.scale2 = layer.weights.down_scale2;
@@ -264,35 +205,21 @@ Status launch_fc2(const Call& c, const Layer& layer, const Columns& columns, con
       c.stream);
 }
 
-Status run_fc2(const Call& c, const Layer& layer, const Buffers& buffers) {
+Status run_fc2(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
   if (!rounds_rows_of_h(c.problem))
     return launch_fc2(c, layer, ColumnImage{buffers.image, buffers.image_rows}, nullptr);
-  NVFP4_RETURN_IF_ERROR(round_h(c, layer, buffers));
+  NVFP4_RETURN_IF_ERROR(c.steps().round_h(layer, buffers.h_f32, buffers.h, buffers.h_factors));
   const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   return launch_fc2(c, layer, RowSource{buffers.h, pair_of_row, 1}, buffers.h_factors);
 }
 
-template <class Combine>
-Combine combine_of(const Call& c) {
-  Combine combine;
-  combine.num_tokens = c.args.num_tokens;
-  combine.top_k = c.problem.top_k;
-  combine.hidden = c.problem.hidden;
-  combine.row_of_pair = c.workspace.sorted.row_of_pair;
-  combine.router_weights = c.problem.router_weight_on_input ? nullptr : c.args.router_weights;
-  combine.shared = c.workspace.shared_partial;
-  combine.shared_weights = c.args.shared_weights;
-  combine.y = c.args.y;
-  return combine;
-}
-
 Status add_up(const Call& c) {
   if (!pairs_partials(c.problem, c.args.num_tokens)) {
-    auto combine = combine_of<CombineExperts>(c);
+    auto combine = c.steps().combination<CombineExperts>(c.workspace.shared_partial);
     combine.partial = reinterpret_cast<const float*>(c.workspace.partial);
     return combine_experts(combine, c.stream);
   }
-  auto combine = combine_of<CombinePaired>(c);
+  auto combine = c.steps().combination<CombinePaired>(c.workspace.shared_partial);
   combine.paired = reinterpret_cast<const std::uint32_t*>(c.workspace.partial);
   combine.scales = c.workspace.partial_scales;
   return combine_paired(combine, c.stream);
@@ -301,9 +228,7 @@ Status add_up(const Call& c) {
 std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (caps.sm != 90) return "only for compute capability 9.0";
   if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
-  if (is_rounded(problem) && std::max(problem.hidden, problem.intermediate) > kMaxQuantizedFeatures) {
-    return "activations of at most " + std::to_string(kMaxQuantizedFeatures) + " features can be rounded";
-  }
+  if (std::string reason = rounding_refusal(problem); !reason.empty()) return reason;
   const std::uint64_t pairs = std::uint64_t{max_tokens} * problem.top_k;
   if (pairs * std::max(problem.hidden, problem.intermediate) > kMaxRowNumbers) {
     return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) +
@@ -347,12 +272,12 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   const MoeProblem& p = plan.problem;
   const Call c{p, args, Workspace(p, plan.sizes.max_tokens, workspace.data), plan.sizes.num_sms, stream};
   if (p.shared_intermediate != 0) {
-    const Layer shared{weights.shared, p.shared_intermediate, 1, args.num_tokens, true};
+    const ExpertLayer shared = shared_layer(p, weights, args);
     NVFP4_RETURN_IF_ERROR(run_fc1(c, shared, c.workspace.shared));
     NVFP4_RETURN_IF_ERROR(run_fc2(c, shared, c.workspace.shared));
   }
-  const Layer routed{weights.experts, p.intermediate, p.num_experts, args.num_tokens * p.top_k, false};
-  NVFP4_RETURN_IF_ERROR(sort_pairs(c));
+  const ExpertLayer routed = routed_layer(p, weights, args);
+  NVFP4_RETURN_IF_ERROR(c.steps().sort(c.workspace.sort));
   NVFP4_RETURN_IF_ERROR(run_fc1(c, routed, c.workspace.routed));
   NVFP4_RETURN_IF_ERROR(run_fc2(c, routed, c.workspace.routed));
   return add_up(c);

@@ -7,10 +7,22 @@
 
 namespace nvfp4::kernels {
 
-// Two BF16 numbers times the low or the high half of a pair, subnormals kept.
+// Two BF16 numbers times the low or the high half of a pair, subnormals kept. Before sm_90 there is no product: a sum
+// with -0.
 template <bool kHigh>
 __device__ __forceinline__ std::uint32_t multiply_by_half(std::uint32_t a, std::uint32_t pair) {
   std::uint32_t product;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  if constexpr (kHigh) {
+    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {h, h}; fma.rn.bf16x2 %0, %1, s, %3;}"
+        : "=r"(product)
+        : "r"(a), "r"(pair), "r"(0x80008000U));
+  } else {
+    asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {l, l}; fma.rn.bf16x2 %0, %1, s, %3;}"
+        : "=r"(product)
+        : "r"(a), "r"(pair), "r"(0x80008000U));
+  }
+#else
   if constexpr (kHigh) {
     asm("{.reg .b16 l, h; .reg .b32 s; mov.b32 {l, h}, %2; mov.b32 s, {h, h}; mul.rn.bf16x2 %0, %1, s;}"
         : "=r"(product)
@@ -20,6 +32,7 @@ __device__ __forceinline__ std::uint32_t multiply_by_half(std::uint32_t a, std::
         : "=r"(product)
         : "r"(a), "r"(pair));
   }
+#endif
   return product;
 }
 

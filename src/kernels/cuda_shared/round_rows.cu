@@ -2,15 +2,14 @@
 #include "formats/bf16.h"
 #include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/quantize_activations_block.h"
-#include "kernels/cuda_sm90/moe_decode_chunks.cuh"
-#include "kernels/cuda_sm90/moe_decode_round.h"
+#include "kernels/cuda_shared/round_rows.h"
+#include "kernels/cuda_shared/sort_by_expert_block.cuh"
 
-namespace nvfp4::kernels::cuda_sm90 {
+namespace nvfp4::kernels {
 namespace {
 
 constexpr std::uint32_t kThreads = 128;
 constexpr std::uint32_t kWarps = kThreads / 32;
-constexpr std::uint32_t kLanes = 0xFFFFFFFFU;
 constexpr std::uint32_t kNanPair = 0x7FC07FC0U;
 
 struct Block16 {
@@ -34,7 +33,7 @@ struct Block16 {
 
 __device__ __forceinline__ std::uint32_t largest_of_block(std::uint32_t mine) {
   __shared__ std::uint32_t of_warps[kWarps];
-  const std::uint32_t of_warp = __reduce_max_sync(kLanes, mine);
+  const std::uint32_t of_warp = __reduce_max_sync(kAllLanes, mine);
   if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = of_warp;
   __syncthreads();
   std::uint32_t largest = 0;
@@ -46,8 +45,8 @@ __global__ void __launch_bounds__(kThreads) round_rows_kernel(const __grid_const
   let_next_kernel_start();
   wait_for_earlier_kernels();
   const std::uint32_t pair = blockIdx.x;
-  const std::uint32_t expert = r.pairs.ids == nullptr ? 0 : expert_of(r.pairs, pair);
-  if (expert == kNoExpert) return;
+  const std::int32_t expert = r.expert_ids == nullptr ? 0 : expert_place(r.lookup, r.expert_ids[pair]);
+  if (expert < 0) return;
   const float* const from = r.h + std::size_t{pair} * r.num_cols;
   std::uint32_t largest = 0;
   for (std::uint32_t col = threadIdx.x * kQuantizedBlock; col < r.num_cols; col += kThreads * kQuantizedBlock) {
@@ -74,25 +73,11 @@ __global__ void __launch_bounds__(kThreads) round_rows_kernel(const __grid_const
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    list_pairs_kernel(const __grid_constant__ DecodePairs pairs, std::int32_t* pair_of_row) {
-  wait_for_earlier_kernels();
-  let_next_kernel_start();
-  const std::uint32_t pair = blockIdx.x * kThreads + threadIdx.x;
-  if (pair >= pairs.num_pairs) return;
-  pair_of_row[pair] = expert_of(pairs, pair) == kNoExpert ? -1 : static_cast<std::int32_t>(pair);
-}
-
 }  // namespace
 
-Status list_pairs(const DecodePairs& pairs, std::int32_t* pair_of_row, DeviceStream stream) {
-  const LaunchShape shape{.blocks = (pairs.num_pairs + kThreads - 1) / kThreads, .num_threads = kThreads};
-  return launch("list pairs", list_pairs_kernel, shape, stream, pairs, pair_of_row);
-}
-
 Status round_rows(const RoundRows& round, DeviceStream stream) {
-  const LaunchShape shape{.blocks = round.pairs.num_pairs, .num_threads = kThreads};
+  const LaunchShape shape{.blocks = round.num_rows, .num_threads = kThreads};
   return launch("round rows", round_rows_kernel, shape, stream, round);
 }
 
-}  // namespace nvfp4::kernels::cuda_sm90
+}  // namespace nvfp4::kernels

@@ -1,0 +1,25 @@
+// Which shape multiplies NVFP4 weights by a number of tokens.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "device/device_caps.h"
+#include "kernels/cuda_sm80/fragment_shapes.h"
+#include "kernels/cuda_sm80/tile_choice.h"
+
+namespace nvfp4::kernels::cuda_sm80 {
+
+// Why the shapes cannot run, in words; empty when they can.
+[[nodiscard]] std::string fragment_refusal(const DeviceCaps& caps, std::uint32_t in_features);
+
+// tiles.kind_idx: into kFragmentShapes. Batch-invariant layers have shapes whose warps do not share K only.
+[[nodiscard]] TileChoice choose_fragments(const TileLayer& layer, std::uint32_t num_tokens);
+// The most that choose_fragments() asks for with up to max_tokens.
+[[nodiscard]] TileNeeds fragment_needs(const TileLayer& layer, std::uint32_t max_tokens);
+
+// Of experts with `num_rows` pairs together, of which there are num_experts.
+[[nodiscard]] std::uint32_t choose_expert_shape(std::uint32_t num_rows, std::uint32_t num_experts,
+                                                bool batch_invariant);
+
+}  // namespace nvfp4::kernels::cuda_sm80

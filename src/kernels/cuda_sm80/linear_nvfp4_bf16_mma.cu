@@ -1,0 +1,135 @@
+// y = W A(x) with NVFP4 weights, whatever the number of tokens. Activations that are not x itself are rounded by a
+// kernel before, to numbers that are exact in BF16. Order of sums and bounds: fragment_products.cuh, fragment_tile.cuh;
+// parts of K that several blocks have are added in ascending order.
+#include <array>
+#include <string>
+#include <utility>
+
+#include "kernels/cuda_sm80/allow_shared.h"
+#include "kernels/cuda_sm80/fragment_choice.h"
+#include "kernels/cuda_sm80/fragment_products.cuh"
+#include "kernels/cuda_sm80/linear_nvfp4_bf16_mma.h"
+#include "kernels/cuda_sm80/linear_rows_output.cuh"
+#include "kernels/cuda_sm80/linear_rows_plan.h"
+#include "kernels/cuda_sm80/split_sums.cuh"
+
+namespace nvfp4::kernels::cuda_sm80 {
+namespace {
+
+constexpr const char* kName = "linear_nvfp4_bf16_mma";
+
+struct LinearJob {
+  RowsCall call;
+  RowsGrid grid;
+  std::uint32_t sixteen = 16;  // see decode_row_scales()
+
+  struct Place {
+    std::uint32_t first_group, num_groups, first_token;
+    std::uint32_t tile_idx, split;
+  };
+  template <std::uint32_t kShapeIdx>
+  [[nodiscard]] __device__ __forceinline__ Place place_of_block() const {
+    constexpr FragmentShape kShape = kFragmentShapes[kShapeIdx];
+    const std::uint32_t tile_idx = blockIdx.x / grid.num_splits;
+    const TilePlace tile(grid, tile_idx);
+    const std::uint32_t first_group = tile.row_tile * kShape.tile_groups();
+    const std::uint32_t all_groups = (call.output.num_features + 15) / 16;
+    return {first_group, min(kShape.tile_groups(), all_groups - first_group), tile.token_tile * kShape.tokens(),
+            tile_idx, blockIdx.x % grid.num_splits};
+  }
+  [[nodiscard]] __device__ __forceinline__ FragmentMatrices matrices(const Place& place) const {
+    return {call.weights + place.first_group * Fragment16x64::row_group_bytes(call.in_features), place.num_groups,
+            call.x, call.in_features, sixteen};
+  }
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t row_of(const Place& place, std::uint32_t column) const {
+    const std::uint32_t token = place.first_token + column;
+    return token < call.output.num_tokens ? token : kNoRow;
+  }
+  [[nodiscard]] __device__ __forceinline__ RowTerms terms(const Place& place, std::uint32_t group) const {
+    return RowTerms(call.output, (place.first_group + group) * 16);
+  }
+  __device__ __forceinline__ void put(const Place& place, const RowTerms& terms, std::uint32_t group,
+                                      std::uint32_t column, const float (&sums)[4]) const {
+    put_product(call.output, terms, (place.first_group + group) * 16, place.first_token + column * 8, sums);
+  }
+};
+
+template <std::uint32_t kShapeIdx>
+__global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), least_blocks(kShapeIdx))
+    linear_fragments(const __grid_constant__ LinearJob job) {
+  using Tile = FragmentTile<kShapeIdx>;
+  constexpr FragmentShape kShape = Tile::kShape;
+  std::uint8_t* const shared = dynamic_shared();
+  let_next_kernel_start();
+  const LinearJob::Place place = job.place_of_block<kShapeIdx>();
+  auto* const kept = reinterpret_cast<LinearJob::Place*>(shared + kShape.place_at());
+  if (threadIdx.x == 0) *kept = place;
+  const std::uint32_t num_tiles = (job.call.in_features + kTileStepK - 1) / kTileStepK;
+  const std::uint32_t first = place.split * job.grid.steps_per_split;
+  const FragmentMatrices matrices = job.matrices(place);
+  Tile tile(matrices, shared);
+  const TileSpan span{first, min(num_tiles, first + job.grid.steps_per_split)};
+  FragmentLoop<kShapeIdx>::run(
+      matrices, tile, span, shared, [] { wait_for_earlier_kernels(); },
+      [&](std::uint32_t column) { return job.row_of(place, column); });
+  __syncthreads();  // the ring is free
+  if constexpr (!kShape.shares_k()) {
+    using Splits = SplitSums<kShape.threads(), Tile::kGroups, Tile::kColumns>;
+    auto* const word = reinterpret_cast<std::uint32_t*>(shared + kShape.arrivals_at());
+    if (job.grid.num_splits > 1 && !Splits::gather(job.grid, kept->tile_idx, kept->split, word, tile.sums)) return;
+  }
+  put_sums(tile, job, *kept, shared);
+}
+
+using Kernel = void (*)(LinearJob);
+template <std::size_t... kIdx>
+constexpr std::array<Kernel, sizeof...(kIdx)> all_kernels(std::index_sequence<kIdx...> /*indices*/) {
+  return {linear_fragments<kIdx>...};
+}
+constexpr auto kKernels = all_kernels(std::make_index_sequence<kFragmentShapes.size()>());
+
+std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+  if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
+  if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
+  return fragment_refusal(caps, problem.in_features);
+}
+
+TileLayer layer_of(const DeviceLinearPlan& plan) {
+  constexpr double kBytesPerWeight = static_cast<double>(Fragment16x64::kBytes) / (16 * 64);
+  return {plan.problem.out_features,   plan.problem.in_features, kBytesPerWeight,
+          plan.sizes.num_sms,          plan.sizes.choice[0],     plan.sizes.choice[1],
+          plan.problem.batch_invariant};
+}
+
+Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  DeviceLinearPlan plan = plan_without_workspace(problem, caps, max_tokens);
+  add_workspace(plan, fragment_needs(layer_of(plan), max_tokens));
+  for (std::size_t i = 0; i < kKernels.size(); ++i) {
+    NVFP4_RETURN_IF_ERROR(allow_shared(kName, kKernels[i], kFragmentShapes[i].shared_bytes()));
+  }
+  return plan;
+}
+
+Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,
+           const DeviceWorkspace& workspace, DeviceStream stream) {
+  NVFP4_RETURN_IF_ERROR(check_device_linear_call(plan, weight, args, workspace));
+  if (args.num_tokens == 0) return {};
+  const auto call = begin_rows(plan, weight, args, workspace, stream);
+  NVFP4_RETURN_IF_ERROR(call);
+  const TileChoice choice = choose_fragments(layer_of(plan), args.num_tokens);
+  LinearJob job{*call, rows_grid(plan, choice, workspace)};
+  for (float& scale : job.call.output.shards.scale2) scale *= kFragmentUnit;
+  const FragmentShape& shape = kFragmentShapes[choice.kind_idx];
+  const LaunchShape launched{.blocks = choice.num_tiles() * choice.num_splits,
+                             .num_threads = shape.threads(),
+                             .shared_bytes = shape.shared_bytes()};
+  return launch(kName, kKernels[choice.kind_idx], launched, stream, job);
+}
+
+constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};
+
+}  // namespace
+
+const DeviceLinearKernel& linear_nvfp4_bf16_mma() { return kKernel; }
+
+}  // namespace nvfp4::kernels::cuda_sm80
