@@ -74,8 +74,7 @@ struct Product {
   float* c;
   const std::uint32_t* a;
   const std::uint32_t* b;
-  std::uint32_t scale_a = 0;
-  std::uint32_t scale_b = 0;
+  BlockScales scales{};
 };
 
 // b by columns, so that both are read in order.
@@ -144,11 +143,11 @@ void multiply_nvfp4_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint
   }
   for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
     const auto& mine = *static_cast<const Product*>(slots[lane]);
-    const std::uint32_t row = row_of_scales(lane);
-    const std::uint32_t column = column_of_scales(lane);
+    const std::uint32_t row = row_of_scales(lane, mine.scales.row_lanes);
+    const std::uint32_t column = column_of_scales(lane, mine.scales.column_lane);
     for (std::uint32_t k = 0; k < kDepth; ++k) {
-      if (row < kRows) operands.a[row][k] *= e4m3_value(mine.scale_a, k);
-      if (column < kColumns) operands.b[column][k] *= e4m3_value(mine.scale_b, k);
+      if (row < kRows) operands.a[row][k] *= e4m3_value(mine.scales.of_a, k);
+      if (column < kColumns) operands.b[column][k] *= e4m3_value(mine.scales.of_b, k);
     }
   }
   operands.add_product(slots);
@@ -176,9 +175,8 @@ void multiply_bf16(float* c, const std::uint32_t* a, const std::uint32_t* b) {
   meet_all_lanes("mma m16n8k16", &slot, multiply_bf16_for_all);
 }
 
-void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, std::uint32_t scale_a,
-                    std::uint32_t scale_b) {
-  Product slot{c, a, b, scale_a, scale_b};
+void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, const BlockScales& scales) {
+  Product slot{c, a, b, scales};
   meet_all_lanes("mma m16n8k64", &slot, multiply_nvfp4_for_all);
 }
 

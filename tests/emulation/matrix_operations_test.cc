@@ -97,6 +97,18 @@ struct Registers {
   float c[32][4];
 };
 
+// With the scales of other lanes.
+template <std::uint32_t kRowLanes, std::uint32_t kColumnLane>
+__global__ void multiply_selected(Registers* registers) {
+  const std::uint32_t lane = threadIdx.x;
+  Registers& all = *registers;
+  const std::uint32_t a[4] = {all.a[lane][0], all.a[lane][1], all.a[lane][2], all.a[lane][3]};
+  const std::uint32_t b[2] = {all.b[lane][0], all.b[lane][1]};
+  float c[4] = {0.0F, 0.0F, 0.0F, 0.0F};
+  kernels::mma_m16n8k64_nvfp4<kRowLanes, kColumnLane>(c, a, b, all.scales_a[lane], all.scales_b[lane]);
+  for (std::uint32_t i = 0; i < 4; ++i) all.c[lane][i] = c[i];
+}
+
 __global__ void multiply_once(Registers* registers, bool is_nvfp4) {
   const std::uint32_t lane = threadIdx.x;
   Registers& all = *registers;
@@ -169,6 +181,35 @@ TEST(MatrixProducts, OfNvfp4MatchFloat64) {
       }
     }
   }
+}
+
+// Where the scales lie in other lanes, the products are those of scales that were moved there.
+TEST(MatrixProducts, OfNvfp4TakeScalesOfTheLanesThatAreSelected) {
+  const GpuQueue queue;
+  std::mt19937_64 random(3);
+  Registers registers{};
+  for (std::uint32_t lane = 0; lane < 32; ++lane) {
+    for (std::uint32_t& word : registers.a[lane]) word = static_cast<std::uint32_t>(random());
+    for (std::uint32_t& word : registers.b[lane]) word = static_cast<std::uint32_t>(random());
+    registers.scales_a[lane] = static_cast<std::uint32_t>(random()) & 0x3F3F3F3FU;
+    registers.scales_b[lane] = static_cast<std::uint32_t>(random()) & 0x3F3F3F3FU;
+  }
+  const auto expect_moved = [&](auto kernel, std::uint32_t row_lanes, std::uint32_t column_lane) {
+    const GpuArray<Registers> there(queue, std::vector<Registers>{registers});
+    queue.expect_ok(launch_in_order("multiply", kernel, LaunchShape{}, queue.get(), there.data()));
+    const Registers found = there.host()[0];
+    Registers moved = registers;
+    for (std::uint32_t lane = 0; lane < 32; ++lane) {
+      moved.scales_a[lane] = registers.scales_a[lane / 4 * 4 + 2 * row_lanes + lane % 2];
+      moved.scales_b[lane] = registers.scales_b[lane / 4 * 4 + column_lane];
+    }
+    const Registers expected = run_once(queue, moved, true);
+    EXPECT_EQ(std::memcmp(found.c, expected.c, sizeof(found.c)), 0) << row_lanes << ", " << column_lane;
+  };
+  expect_moved(multiply_selected<0, 0>, 0, 0);
+  expect_moved(multiply_selected<0, 1>, 0, 1);
+  expect_moved(multiply_selected<1, 2>, 1, 2);
+  expect_moved(multiply_selected<1, 3>, 1, 3);
 }
 
 TEST(MatrixProducts, OfBf16MatchFloat64) {

@@ -50,4 +50,9 @@ __device__ __forceinline__ bool test_barrier(std::uint32_t barrier, std::uint32_
   return done != 0;
 }
 
+// Barrier `id` (1 to 15) of the block: returns when `num_threads` threads, whole warps, have come to it.
+__device__ __forceinline__ void synchronize_threads(std::uint32_t id, std::uint32_t num_threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
+}
+
 }  // namespace nvfp4::kernels

@@ -26,4 +26,9 @@ inline bool try_barrier(std::uint32_t barrier, std::uint32_t parity) {
 }
 inline bool test_barrier(std::uint32_t barrier, std::uint32_t parity) { return try_barrier(barrier, parity); }
 
+inline void synchronize_threads(std::uint32_t id, std::uint32_t num_threads) {
+  emulation::Block& block = *emulation::Block::running();
+  block.barriers.synchronize(block, id, num_threads, true);
+}
+
 }  // namespace nvfp4::kernels
