@@ -5,16 +5,17 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <vector>
 
 #include "device/device.h"
 #include "formats/bf16.h"
 #include "kernels/contract/device_linear.h"
-#include "kernels/cuda_shared/fragment_pack.h"
 #include "kernels/reference/linear.h"
 #include "layouts/fragment_16x64.h"
 #include "support/gpu_array.h"
+#include "support/gpu_packer.h"
 #include "support/random_linear.h"
 
 namespace nvfp4::support {
@@ -35,19 +36,24 @@ class GpuLinear {
     const GpuArray<std::uint8_t> codes_there(queue, codes), scales_there(queue, linear.block_scales);
     const kernels::FragmentPieces pieces{1, linear.spec.out_features, linear.spec.in_features, linear.spec.block_size,
                                          false};
-    queue.expect_ok(kernels::cuda_fragment_packer().pack(pieces, {codes_there.data(), scales_there.data()}, {},
-                                                         packed_.data(), queue.get()));
+    queue.expect_ok(packer_of(kernel.nvfp4_layout)
+                        .pack(pieces, {codes_there.data(), scales_there.data()}, {}, packed_.data(), queue.get()));
     queue.expect_ok(runtime::synchronize(queue.get()));
   }
 
+  // num_sms: 0 for those of the device.
   template <class Number>
-  [[nodiscard]] std::vector<Number> run(const std::vector<kernels::Bf16Bits>& x, std::uint32_t num_tokens) const {
+  [[nodiscard]] std::vector<Number> run(const std::vector<kernels::Bf16Bits>& x, std::uint32_t num_tokens,
+                                        std::uint32_t num_sms = 0) const {
+    DeviceCaps caps = caps_;
+    if (num_sms != 0) caps.num_sms = num_sms;
     kernels::DeviceLinearProblem problem = problem_of();
     problem.output = sizeof(Number) == 4 ? kernels::DeviceOutput::kF32 : kernels::DeviceOutput::kBF16;
     problem.batch_invariant = batch_invariant_;
-    EXPECT_EQ(kernel_.refusal(problem, caps_, num_tokens), "");
-    const auto plan = GpuQueue::must(kernel_.plan(problem, caps_, num_tokens));
+    EXPECT_EQ(kernel_.refusal(problem, caps, num_tokens), "");
+    const auto plan = GpuQueue::must(kernel_.plan(problem, caps, num_tokens));
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
+    queue_.expect_ok(runtime::fill(workspace.data(), 0, plan.sizes.zeroed_bytes, queue_.get()));
     const GpuArray<kernels::Bf16Bits> x_there(queue_, x);
     const GpuArray<Number> y(queue_, std::size_t{num_tokens} * linear_.spec.out_features);
     kernels::DeviceLinearWeight weight;
@@ -63,8 +69,14 @@ class GpuLinear {
     weight.bias = linear_.bias.empty() ? nullptr : bias_.data();
     weight.pre_quant_scale = linear_.pre_quant_scale.empty() ? nullptr : pre_quant_scale_.data();
     const kernels::DeviceWorkspace space{workspace.data(), plan.sizes.workspace_bytes};
-    queue_.expect_ok(kernel_.run(plan, weight, {num_tokens, x_there.data(), y.data()}, space, queue_.get()));
-    return y.host();
+    const kernels::DeviceLinearArgs args{num_tokens, x_there.data(), y.data()};
+    queue_.expect_ok(kernel_.run(plan, weight, args, space, queue_.get()));
+    std::vector<Number> first = y.host();
+    // Again: from what the first run left in the workspace.
+    queue_.expect_ok(kernel_.run(plan, weight, args, space, queue_.get()));
+    const std::vector<Number> second = y.host();
+    EXPECT_EQ(std::memcmp(first.data(), second.data(), first.size() * sizeof(Number)), 0);
+    return first;
   }
 
  private:
@@ -91,7 +103,8 @@ class GpuLinear {
 
 // Float32 sums: each of K products and of the sums of parts rounds by 2^-24 of what was added up so far.
 inline void expect_linear_close(const GpuQueue& queue, const kernels::DeviceLinearKernel& kernel,
-                                const LinearSpec& spec, std::uint32_t num_tokens, Random& random) {
+                                const LinearSpec& spec, std::uint32_t num_tokens, Random& random,
+                                std::uint32_t num_sms = 0) {
   RandomLinear linear(spec, random);
   for (float& scale : linear.pre_quant_scale) scale = random.below(2) == 0 ? 0.5F : 2.0F;  // no rounding of products
   std::vector<kernels::Bf16Bits> x(num_tokens * spec.in_features);
@@ -104,8 +117,8 @@ inline void expect_linear_close(const GpuQueue& queue, const kernels::DeviceLine
   const std::vector<double> expected = kernels::reference::linear(linear.view(), spec.activation, args, &magnitude);
 
   const GpuLinear gpu(queue, linear, kernel);
-  const std::vector<float> y = gpu.run<float>(x, num_tokens);
-  const std::vector<kernels::Bf16Bits> rounded = gpu.run<kernels::Bf16Bits>(x, num_tokens);
+  const std::vector<float> y = gpu.run<float>(x, num_tokens, num_sms);
+  const std::vector<kernels::Bf16Bits> rounded = gpu.run<kernels::Bf16Bits>(x, num_tokens, num_sms);
   const double step = static_cast<double>(spec.in_features + 8) * 0x1p-24;
   for (std::size_t i = 0; i < y.size(); ++i) {
     const double bias = linear.bias.empty() ? 0.0 : std::fabs(linear.bias[i % spec.out_features]);
