@@ -13,7 +13,7 @@ constexpr double kProductsPerCycle = 2048;  // of E2M1 numbers
 constexpr double kSmBytesPerCycle = 24;     // that come to a multiprocessor from the L2 cache
 constexpr double kMemoryBytesPerCycle = 4.4;  // that come from memory, for each multiprocessor
 constexpr double kChunkCycles = 250;          // that a chunk takes at least: barriers, and loads of operands
-constexpr double kTileCycles = 1500;          // to begin and to end a tile
+constexpr double kTileCycles = 600;           // to begin and to end a tile, while the next one is copied already
 constexpr double kSplitCycles = 2500;         // until a tile's last block knows that it is
 constexpr double kPartBytesPerCycle = 16;     // that it adds up
 constexpr std::uint32_t kLeastChunks = 2;     // of a part of K
@@ -37,10 +37,12 @@ double cycles(const Fp4Layer& layer, const Fp4Choice& choice, std::uint32_t num_
   }
   const double memory = static_cast<double>(layer.out_features) * layer.in_features * kRowBytes / 256 /
                         (kMemoryBytesPerCycle * layer.num_sms);
-  return std::max(divided_up(num_items, blocks * layer.num_sms) * of_item, memory);
+  const double work = divided_up(num_items, blocks * layer.num_sms) * of_item;
+  // Among those that wait for memory the quicker one.
+  return std::max(work, memory) + 0.1 * std::min(work, memory);
 }
 
-// With a little for memory, so that among those that wait for it the quicker one is taken.
+// best_cycles: of what there was; it becomes that of the choice, if this is quicker.
 Fp4Choice of_shape(const Fp4Layer& layer, std::uint32_t num_tokens, std::uint32_t shape_idx, double& best_cycles) {
   const Fp4Shape& shape = kFp4Shapes[shape_idx];
   const std::uint32_t num_chunks = divided_up(layer.in_features, QuantizedRows256::kCols);
