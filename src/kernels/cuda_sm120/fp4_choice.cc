@@ -72,6 +72,8 @@ Fp4Choice choose_fp4(const Fp4Layer& layer, std::uint32_t num_tokens) {
   double best_cycles = std::numeric_limits<double>::infinity();
   const std::uint32_t first = layer.batch_invariant ? kFirstOrderedShape : 0;
   for (std::uint32_t shape_idx = first; shape_idx < kFp4Shapes.size(); ++shape_idx) {
+    // No tiles that would stay nearly empty, whose predicted time is the least certain.
+    if (shape_idx != first && kFp4Shapes[shape_idx].tokens() > 4 * divided_up(num_tokens, 8) * 8) break;
     double shape_cycles = best_cycles;
     const Fp4Choice choice = of_shape(layer, num_tokens, shape_idx, shape_cycles);
     if (shape_cycles >= best_cycles) continue;

@@ -4,9 +4,9 @@
 // counting. Bound: memory for few tokens, the tensor cores for many.
 //
 // A sink has
-//   Terms terms(item, first_group)   what a lane needs for its rows of two row groups
-//   put(item, terms, first_group, num_groups, first_token, sums of the first group, of the second)
-//                                    for 8 tokens; num_groups: that exist, at most 2; sums may be changed
+//   Terms terms(item, first_group, lane)  what a lane needs for its rows of two row groups
+//   put(item, terms, first_group, num_groups, first_token, lane, sums of the first group, of the second)
+//                                         for 8 tokens; num_groups: that exist, at most 2; sums may be changed
 #pragma once
 
 #include <cstdint>
@@ -134,12 +134,14 @@ class Fp4Block {
     const std::uint32_t in_tile = 2 * multiply_.row_warp;
     if (in_tile >= item.num_groups || !has_columns()) return;
     const std::uint32_t first_group = item.first_group + in_tile;
-    const auto terms = sink.terms(item, first_group);
+    const std::uint32_t lane = lane_from_here_on();
+    const auto terms = sink.terms(item, first_group, lane);
 #pragma unroll
     for (std::uint32_t i = 0; i < kMine; ++i) {
       const std::uint32_t first_token = (multiply_.token_warp * kColumns + column(i)) * 8;
       if (first_token >= item.num_tokens) break;
-      sink.put(item, terms, first_group, min(item.num_groups - in_tile, 2U), first_token, sums.of[0][i], sums.of[1][i]);
+      sink.put(item, terms, first_group, min(item.num_groups - in_tile, 2U), first_token, lane, sums.of[0][i],
+               sums.of[1][i]);
     }
   }
 

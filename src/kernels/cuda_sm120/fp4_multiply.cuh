@@ -39,7 +39,7 @@ class Fp4Multiply {
 
   // Places of this lane's operands in a stage. What is missing to a tile is read elsewhere, and not used.
   __device__ __forceinline__ void begin(const Fp4Item& item) {
-    const std::uint32_t lane = threadIdx.x % 32;
+    const std::uint32_t lane = lane_from_here_on();
     const std::uint32_t g = lane / 4;
     const std::uint32_t t = lane % 4;
 #pragma unroll

@@ -23,11 +23,12 @@ struct LinearSink {
   struct Terms {
     float scale[2][2], bias[2][2];
   };
-  [[nodiscard]] __device__ __forceinline__ Terms terms(const Fp4Item& /*item*/, std::uint32_t first_group) const {
+  [[nodiscard]] __device__ __forceinline__ Terms terms(const Fp4Item& /*item*/, std::uint32_t first_group,
+                                                 std::uint32_t lane) const {
     Terms terms;
 #pragma unroll
     for (std::uint32_t i = 0; i < 4; ++i) {
-      const std::uint32_t row = min(first_group * 16 + i * 8 + threadIdx.x % 32 / 4, num_features - 1);
+      const std::uint32_t row = min(first_group * 16 + i * 8 + lane / 4, num_features - 1);
       terms.scale[i / 2][i % 2] = scale_of(row);
       terms.bias[i / 2][i % 2] = bias == nullptr ? 0.0F : bias[row];
     }
@@ -35,9 +36,9 @@ struct LinearSink {
   }
 
   __device__ __forceinline__ void put(const Fp4Item& item, const Terms& terms, std::uint32_t first_group,
-                                      std::uint32_t num_groups, std::uint32_t first_token, float (&low)[4],
-                                      float (&high)[4]) const {
-    const std::uint32_t token = first_token + threadIdx.x % 4 * 2;
+                                      std::uint32_t num_groups, std::uint32_t first_token, std::uint32_t lane,
+                                      float (&low)[4], float (&high)[4]) const {
+    const std::uint32_t token = first_token + lane % 4 * 2;
     const std::uint32_t last = item.num_tokens - 1;
     const float factor[2] = {factors[item.first_row + min(token, last)], factors[item.first_row + min(token + 1, last)]};
 #pragma unroll
@@ -50,9 +51,9 @@ struct LinearSink {
       }
       const std::uint32_t row = (first_group + i) * 16;
       if (is_f32) {
-        put_f32(item, row, token, sums);
+        put_f32(item, row, token, lane, sums);
       } else {
-        put_bf16(item, row, first_token, sums);
+        put_bf16(item, row, first_token, lane, sums);
       }
     }
   }
@@ -67,23 +68,23 @@ struct LinearSink {
     return scale;
   }
   __device__ __forceinline__ void put_f32(const Fp4Item& item, std::uint32_t first_row, std::uint32_t token,
-                                          const float (&sums)[4]) const {
+                                          std::uint32_t lane, const float (&sums)[4]) const {
 #pragma unroll
     for (std::uint32_t j = 0; j < 4; ++j) {
-      const std::uint32_t row = first_row + threadIdx.x % 32 / 4 + j / 2 * 8;
+      const std::uint32_t row = first_row + lane / 4 + j / 2 * 8;
       if (row >= num_features || token + j % 2 >= item.num_tokens) continue;
       static_cast<float*>(y)[std::size_t{item.first_row + token + j % 2} * num_features + row] = sums[j];
     }
   }
   // Lanes exchange sums so that each has two neighbouring rows of a token.
   __device__ __forceinline__ void put_bf16(const Fp4Item& item, std::uint32_t first_row, std::uint32_t first_token,
-                                           const float (&sums)[4]) const {
-    const std::uint32_t token = first_token + threadIdx.x % 32 / 4;
+                                           std::uint32_t lane, const float (&sums)[4]) const {
+    const std::uint32_t token = first_token + lane / 4;
 #pragma unroll
     for (std::uint32_t half = 0; half < 2; ++half) {
       const __nv_bfloat162 rounded = __floats2bfloat162_rn(sums[2 * half], sums[2 * half + 1]);
       const std::uint32_t pair = transpose_pairs(*reinterpret_cast<const std::uint32_t*>(&rounded));
-      const std::uint32_t row = first_row + half * 8 + threadIdx.x % 4 * 2;
+      const std::uint32_t row = first_row + half * 8 + lane % 4 * 2;
       if (row >= num_features || token >= item.num_tokens) continue;
       Bf16Bits* const to = static_cast<Bf16Bits*>(y) + std::size_t{item.first_row + token} * num_features + row;
       if (num_features % 2 == 0) {

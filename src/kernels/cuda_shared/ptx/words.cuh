@@ -52,6 +52,14 @@ __device__ __forceinline__ std::uint32_t encode_e2m1_pair(float low, float high)
 #endif
 }
 
+// The number of this lane, which the compiler takes for another one each time: what depends on it is computed where it
+// is needed, and not kept in registers.
+__device__ __forceinline__ std::uint32_t lane_from_here_on() {
+  std::uint32_t lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
+}
+
 // 16 bytes at a shared address.
 __device__ __forceinline__ void load_4_words(std::uint32_t* words, std::uint32_t address) {
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"

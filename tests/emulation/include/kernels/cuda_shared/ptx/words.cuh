@@ -39,6 +39,7 @@ inline std::uint32_t fuse_pairs(std::uint32_t a, std::uint32_t b, std::uint32_t 
 inline std::uint32_t encode_e2m1_pair(float low, float high) {
   return std::uint32_t{encode_e2m1(low)} | std::uint32_t{encode_e2m1(high)} << 4U;
 }
+inline std::uint32_t lane_from_here_on() { return threadIdx.x % 32; }
 inline void load_4_words(std::uint32_t* words, std::uint32_t address) {
   const auto* const from = reinterpret_cast<const uint4*>(emulation::Block::running()->shared.at(address));
   const uint4 loaded = *from;
