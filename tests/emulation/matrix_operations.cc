@@ -118,7 +118,7 @@ void multiply_bf16_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint3
   operands.add_product(slots);
 }
 
-double e2m1_value(const std::uint32_t* words, std::uint32_t i) {
+double e2m1_value(const std::uint32_t* words, std::size_t i) {
   return decode_e2m1(static_cast<std::uint8_t>(words[i / 8] >> i % 8 * 4 & 15U));
 }
 // Of the block of 16 that column k lies in. The instruction takes scales without a sign: the highest bit is ignored.
@@ -132,9 +132,9 @@ void multiply_nvfp4_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint
   Operands<kDepth> operands;
   for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
     const auto& mine = *static_cast<const Product*>(slots[lane]);
-    for (std::uint32_t i = 0; i < 32; ++i) {
-      const ElementPlace place = nvfp4_place_of_a(lane, i);
-      operands.a[place.row][place.column] = e2m1_value(mine.a, i);
+    for (std::size_t i = 0; i < 32; ++i) {
+      const ElementPlace place = nvfp4_place_of_a(lane, static_cast<std::uint32_t>(i));
+      operands.a[place.row][place.column] = e2m1_value(mine.a, register_of_a(i / 8) * 8 + i % 8);
     }
     for (std::uint32_t i = 0; i < 16; ++i) {
       const ElementPlace place = nvfp4_place_of_b(lane, i);

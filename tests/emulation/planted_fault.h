@@ -9,6 +9,8 @@ enum class PlantedFault : std::uint8_t {
   kNone,
   kNoBlockBarrier,   // __syncthreads() returns at once
   kNoWarpBarrier,    // __syncwarp() too
+  kNoPartBarrier,    // a numbered barrier of some threads too
+  kNoPhaseWait,      // every phase of a barrier in shared memory has ended
   kNoCopyWait,       // waiting for copies does too
   kNoFence,          // __threadfence() does nothing
   kSwappedFragment,  // products take rows g + 8 of a for columns 2t + 8
