@@ -6,7 +6,8 @@
 //     [32 lanes][4 registers] 32 bits            codes, eight neighbouring columns each, lowest nibble first
 //
 // Lane 4 g + t holds columns 8t to 8t + 7 of row g (register 0) and of row g + 8 (1), and the same 32 columns further
-// (2, 3): one load of 128 bits is its operand. Rows and columns that are missing to whole tiles have scale 0 and code 0.
+// (2, 3): one load of 128 bits is its operand. Rows and columns that are missing to whole tiles have scale 0 and code
+// 0.
 //
 // An interleaved pair of matrices (gate and up) has 8 rows of the first and the same 8 rows of the second in a row
 // group, so that a lane's two rows are the two that are multiplied with one another.

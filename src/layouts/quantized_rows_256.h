@@ -18,7 +18,7 @@ struct QuantizedRows256 {
   static constexpr std::uint64_t kBlockCols = 16;
   static constexpr std::uint64_t kScalesOffset = kCols / 2;
   static constexpr std::uint64_t kBytes = kScalesOffset + kCols / kBlockCols;  // of a row in a chunk
-  static constexpr std::uint64_t kGrainCols = 64;                             // that an instruction takes
+  static constexpr std::uint64_t kGrainCols = 64;                              // that an instruction takes
 
   [[nodiscard]] NVFP4_HD static constexpr std::uint64_t num_chunks(std::uint64_t cols) {
     return (cols + kCols - 1) / kCols;

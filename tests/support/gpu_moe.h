@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -35,8 +36,8 @@ class PackedExperts {
       queue.expect_ok(packer.pack(pieces, last_matrix, {}, packed_.data(), queue.get()));
     } else {
       const GpuArray<std::uint8_t> first_codes(queue, bytes_of(*first)), first_scales(queue, first->block_scales);
-      queue.expect_ok(packer.pack(pieces, {first_codes.data(), first_scales.data()},
-                                                           last_matrix, packed_.data(), queue.get()));
+      queue.expect_ok(
+          packer.pack(pieces, {first_codes.data(), first_scales.data()}, last_matrix, packed_.data(), queue.get()));
     }
     queue.expect_ok(runtime::synchronize(queue.get()));
   }
@@ -96,13 +97,15 @@ class GpuMoe {
         expert_map_(queue, moe.expert_map()),
         shared_weights_(queue, moe.shared_weights()) {}
 
-  // Tokens [first, first + count) by themselves; as one graph, launched twice.
-  [[nodiscard]] std::vector<kernels::Bf16Bits> run(const kernels::DeviceMoeKernel& kernel, std::uint32_t first,
-                                                   std::uint32_t count) const {
+  // Tokens [first, first + count) by themselves; as one graph, launched twice. change: of the plan, before it runs.
+  [[nodiscard]] std::vector<kernels::Bf16Bits> run(
+      const kernels::DeviceMoeKernel& kernel, std::uint32_t first, std::uint32_t count,
+      const std::function<void(kernels::DeviceMoePlan&)>& change = [](kernels::DeviceMoePlan& /*plan*/) {}) const {
     const kernels::MoeProblem& problem = moe_.spec().problem;
     EXPECT_EQ(kernel.nvfp4_layout, layout_);
     EXPECT_EQ(kernel.refusal(problem, caps_, count), "");
-    const auto plan = GpuQueue::must(kernel.plan(problem, caps_, count));
+    auto plan = GpuQueue::must(kernel.plan(problem, caps_, count));
+    change(plan);
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
     const GpuArray<kernels::Bf16Bits> y(queue_, std::size_t{count} * problem.hidden);
     kernels::DeviceMoeArgs args;

@@ -30,10 +30,8 @@ std::span<const DeviceMoeKernel> device_moe_kernels() {
 std::span<const DeviceLinearKernel> device_linear_kernels() {
   static const std::vector<DeviceLinearKernel> kernels = {
       cuda_sm90::linear_nvfp4_bf16_mma_bulk(),  // few tokens
-      cuda_sm90::linear_nvfp4_bf16_wgmma(),
-      cuda_sm120::linear_nvfp4_nvfp4_mma(),
-      cuda_sm80::linear_fp8_bf16_mma(),
-      cuda_sm80::linear_bf16_mma(),
+      cuda_sm90::linear_nvfp4_bf16_wgmma(),    cuda_sm120::linear_nvfp4_nvfp4_mma(),
+      cuda_sm80::linear_fp8_bf16_mma(),        cuda_sm80::linear_bf16_mma(),
   };
   return kernels;
 }

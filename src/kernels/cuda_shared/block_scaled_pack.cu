@@ -1,5 +1,5 @@
-// A warp moves one tile of 16 x 64: lane 4 g + t the 32 codes that the tile has for it, and the scale of block t of rows
-// g and g + 8. What is missing to a whole tile becomes 0.
+// A warp moves one tile of 16 x 64: lane 4 g + t the 32 codes that the tile has for it, and the scale of block t of
+// rows g and g + 8. What is missing to a whole tile becomes 0.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -79,8 +79,7 @@ __global__ void pack_kernel(FragmentPieces pieces, RowMajorMatrix<const std::uin
       }
       const std::uint64_t col = at.col + at.t * Layout::kBlockCols;
       const bool has_scale = at.exists[half] && col < pieces.cols;
-      tile[at.g * 8 + half * 4 + at.t] =
-          has_scale ? from.scales[scale_at(pieces, at.row[half], col)] : std::uint8_t{0};
+      tile[at.g * 8 + half * 4 + at.t] = has_scale ? from.scales[scale_at(pieces, at.row[half], col)] : std::uint8_t{0};
     }
     *reinterpret_cast<uint4*>(tile + Layout::kCodesOffset + at.lane * 16) = {words[0], words[1], words[2], words[3]};
   }

@@ -112,7 +112,8 @@ Status quantize_codes(const QuantizeCodes& quantize, DeviceStream stream) {
   // A warp where rows are short, or many.
   constexpr std::uint32_t kShortRow = 1024;
   constexpr std::uint32_t kManyRows = 1024;
-  if (quantize.rows.in_features <= kShortRow || quantize.rows.num_rows > kManyRows) return launch_rows<32>(quantize, stream);
+  if (quantize.rows.in_features <= kShortRow || quantize.rows.num_rows > kManyRows)
+    return launch_rows<32>(quantize, stream);
   return launch_rows<256>(quantize, stream);
 }
 

@@ -215,7 +215,8 @@ TEST_F(QuantizeCodesTest, PairsUnderTheirExpertsScalesAndWeights) {
   for (std::size_t row = 0; row < pair_of_row.size(); ++row) {
     if (pair_of_row[row] < 0) continue;
     const auto pair = static_cast<std::size_t>(pair_of_row[row]);
-    for (std::size_t k = 0; k < 320; ++k) rows.values[row][k] = decode_bf16(x_bits[pair / kTopK * 320 + k]) * weights[pair];
+    for (std::size_t k = 0; k < 320; ++k)
+      rows.values[row][k] = decode_bf16(x_bits[pair / kTopK * 320 + k]) * weights[pair];
     rows.input_scale = scales[static_cast<std::size_t>(ids[pair])];
     expect_row(rows, row, found);
   }

@@ -19,7 +19,7 @@ struct ExpertDown {
 
   using Terms = float;
   [[nodiscard]] __device__ __forceinline__ Terms terms(const Fp4Item& item, std::uint32_t /*first_group*/,
-                                                 std::uint32_t /*lane*/) const {
+                                                       std::uint32_t /*lane*/) const {
     const float of_h =
         input_scales == nullptr ? 1.0F : RowScale::from_stored(rule, input_scales[item.expert]).multiplier();
     return scale2[item.expert] * of_h;

@@ -1,8 +1,8 @@
 // FC1 of experts: h[r, i] = act(gate[r, i], up[r, i]), each sum * scale2 * factor of the row.
 //
-// A lane has, of two row groups, rows g and g + 8: gate and up of two numbers of h that are 8 apart, or, without a gate,
-// four of up. So a warp has whole blocks of 16 numbers of a token's h, which it rounds to NVFP4 where they are, bit for
-// bit what a quantiser makes of them; or it stores them as float32 for a quantiser.
+// A lane has, of two row groups, rows g and g + 8: gate and up of two numbers of h that are 8 apart, or, without a
+// gate, four of up. So a warp has whole blocks of 16 numbers of a token's h, which it rounds to NVFP4 where they are,
+// bit for bit what a quantiser makes of them; or it stores them as float32 for a quantiser.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct ExpertUp {
     RowScale h_scale;
   };
   [[nodiscard]] __device__ __forceinline__ Terms terms(const Fp4Item& item, std::uint32_t /*first_group*/,
-                                                 std::uint32_t /*lane*/) const {
+                                                       std::uint32_t /*lane*/) const {
     Terms terms{kGated ? gate_scale2[item.expert] : 0.0F, up_scale2[item.expert], {}};
     if (h_input_scales != nullptr) terms.h_scale = RowScale::from_stored(rule, h_input_scales[item.expert]);
     return terms;

@@ -10,8 +10,8 @@ struct Fp4Call {
   std::uint32_t row_groups = 0;
   std::uint32_t k_tiles = 0;  // of 64 columns
   std::uint32_t num_experts = 1;
-  // Rows of activations (layouts/quantized_rows_256.h). Of an expert: those from offsets[e] to offsets[e + 1], where row
-  // r is that of token pair_of_row[r] / top_k, or r itself. Without offsets: all num_rows.
+  // Rows of activations (layouts/quantized_rows_256.h). Of an expert: those from offsets[e] to offsets[e + 1], where
+  // row r is that of token pair_of_row[r] / top_k, or r itself. Without offsets: all num_rows.
   const std::uint8_t* codes = nullptr;
   std::uint64_t code_rows = 0;
   const std::int32_t* pair_of_row = nullptr;  // or null

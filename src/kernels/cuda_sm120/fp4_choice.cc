@@ -8,9 +8,10 @@ namespace {
 
 constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
 
-// Cycles of a multiprocessor, predicted from the published rates of a GeForce RTX 5090; what counts is how they compare.
-constexpr double kProductsPerCycle = 2048;  // of E2M1 numbers
-constexpr double kSmBytesPerCycle = 24;     // that come to a multiprocessor from the L2 cache
+// Cycles of a multiprocessor, predicted from the published rates of a GeForce RTX 5090; what counts is how they
+// compare.
+constexpr double kProductsPerCycle = 2048;    // of E2M1 numbers
+constexpr double kSmBytesPerCycle = 24;       // that come to a multiprocessor from the L2 cache
 constexpr double kMemoryBytesPerCycle = 4.4;  // that come from memory, for each multiprocessor
 constexpr double kChunkCycles = 250;          // that a chunk takes at least: barriers, and loads of operands
 constexpr double kTileCycles = 600;           // to begin and to end a tile, while the next one is copied already

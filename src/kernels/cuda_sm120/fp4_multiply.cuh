@@ -95,7 +95,7 @@ class Fp4Multiply {
   static constexpr std::uint32_t kCodesOffset = BlockScaled16x64::kCodesOffset;
   static constexpr std::uint32_t kTileBytes = BlockScaled16x64::kBytes;
   static constexpr std::uint32_t kTokenScales = QuantizedRows256::kScalesOffset;
-  static constexpr std::uint32_t kAtOnce = kColumns == 1 ? 1 : 2;   // columns that are loaded at once
+  static constexpr std::uint32_t kAtOnce = kColumns == 1 ? 1 : 2;  // columns that are loaded at once
   static constexpr std::uint32_t kPairs = kColumns / kAtOnce;
   static constexpr std::uint32_t kScaleWords = (kColumns + 3) / 4;  // lane t has those of columns 4i + t
 

@@ -9,7 +9,7 @@
 
 namespace nvfp4::kernels::cuda_sm120 {
 
-inline constexpr std::uint32_t kChunkTiles = 4;  // tiles of 64 columns
+inline constexpr std::uint32_t kChunkTiles = 4;                       // tiles of 64 columns
 inline constexpr std::uint32_t kRowBytes = QuantizedRows256::kBytes;  // of a row in a chunk: weights take as much
 inline constexpr std::uint32_t kGroupBytes = 16 * kRowBytes;
 

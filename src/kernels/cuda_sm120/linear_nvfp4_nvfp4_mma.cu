@@ -1,11 +1,10 @@
 // y = W A(x) with NVFP4 weights and activations: a kernel rounds x to codes, another one multiplies. Order of sums and
 // bounds: fp4_kernel.cuh.
-#include "kernels/cuda_sm120/linear_nvfp4_nvfp4_mma.h"
-
 #include "kernels/cuda_shared/quantize_codes.h"
 #include "kernels/cuda_sm120/fp4_choice.h"
 #include "kernels/cuda_sm120/fp4_device.h"
 #include "kernels/cuda_sm120/fp4_launch.cuh"
+#include "kernels/cuda_sm120/linear_nvfp4_nvfp4_mma.h"
 #include "kernels/cuda_sm120/linear_sink.cuh"
 #include "layouts/block_scaled_16x64.h"
 

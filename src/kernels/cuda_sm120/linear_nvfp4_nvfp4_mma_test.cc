@@ -47,10 +47,15 @@ class LinearFp4 : public support::Fp4DeviceTest {
   Random random_{1};
 };
 
-// Around the edges of tiles of rows and tokens, and of K. The number of multiprocessors leads to other shapes and parts.
+// Around the edges of tiles of rows and tokens, and of K. The number of multiprocessors leads to other shapes and
+// parts.
 TEST_F(LinearFp4, MatchesTheReference) {
-  for (const auto& [out, in] : {std::pair{1ULL, 16ULL}, {17ULL, 48ULL}, {100ULL, 272ULL}, {70ULL, 1040ULL},
-                                {333ULL, 1040ULL}, {129ULL, 5136ULL}}) {
+  for (const auto& [out, in] : {std::pair{1ULL, 16ULL},
+                                {17ULL, 48ULL},
+                                {100ULL, 272ULL},
+                                {70ULL, 1040ULL},
+                                {333ULL, 1040ULL},
+                                {129ULL, 5136ULL}}) {
     for (const std::uint32_t num_tokens : {1U, 7U, 8U, 9U, 31U, 33U, 64U, 65U, 129U, 200U}) {
       if (support::is_for_gpus_only(out * in * num_tokens, 700000)) continue;
       LinearSpec spec = spec_of(out, in, num_tokens % 3 == 0 ? Activation::kNvfp4Dynamic : Activation::kNvfp4Static);
@@ -105,8 +110,8 @@ TEST_F(LinearFp4, ScalesOfShardsAndOfInputs) {
   }
 }
 
-// Weights and inputs that are integers: sums below 2^24 are exact in any order. Block scales are subnormal E4M3 numbers,
-// too.
+// Weights and inputs that are integers: sums below 2^24 are exact in any order. Block scales are subnormal E4M3
+// numbers, too.
 TEST_F(LinearFp4, IntegersAreExact) {
   constexpr float kLeastScale = 0x1p-9F;
   for (const auto& [out, in] : {std::pair{40ULL, 64ULL}, {150ULL, 1040ULL}, {2000ULL, 4096ULL}}) {

@@ -24,7 +24,7 @@ struct LinearSink {
     float scale[2][2], bias[2][2];
   };
   [[nodiscard]] __device__ __forceinline__ Terms terms(const Fp4Item& /*item*/, std::uint32_t first_group,
-                                                 std::uint32_t lane) const {
+                                                       std::uint32_t lane) const {
     Terms terms;
 #pragma unroll
     for (std::uint32_t i = 0; i < 4; ++i) {
@@ -40,7 +40,8 @@ struct LinearSink {
                                       float (&low)[4], float (&high)[4]) const {
     const std::uint32_t token = first_token + lane % 4 * 2;
     const std::uint32_t last = item.num_tokens - 1;
-    const float factor[2] = {factors[item.first_row + min(token, last)], factors[item.first_row + min(token + 1, last)]};
+    const float factor[2] = {factors[item.first_row + min(token, last)],
+                             factors[item.first_row + min(token + 1, last)]};
 #pragma unroll
     for (std::uint32_t i = 0; i < 2; ++i) {
       if (i >= num_groups) break;

@@ -1,10 +1,9 @@
 // A mixture-of-experts layer by FP4 products: pairs of tokens and experts are sorted by expert; x is rounded to NVFP4,
 // once for each token where experts agree on the scale; FC1 gathers its rows and rounds act(gate, up) to NVFP4 where it
 // stores it or, if each row has a scale of its own, a kernel between does; FC2 writes a partial result of each pair; a
-// last kernel adds them up in the order of the slots. A shared expert comes first, as kernels of its own. Order of sums
-// and bounds: fp4_kernel.cuh.
-#include "kernels/cuda_sm120/moe_nvfp4_nvfp4_mma.h"
-
+// last kernel adds them up in the order of the slots. A shared expert comes first, as kernels of its own. Tokens whose
+// partial results would take more than a part of the device's memory come one piece after the other. Order of sums and
+// bounds: fp4_kernel.cuh.
 #include <algorithm>
 #include <limits>
 #include <string>
@@ -16,6 +15,7 @@
 #include "kernels/cuda_sm120/fp4_choice.h"
 #include "kernels/cuda_sm120/fp4_device.h"
 #include "kernels/cuda_sm120/fp4_launch.cuh"
+#include "kernels/cuda_sm120/moe_nvfp4_nvfp4_mma.h"
 #include "kernels/cuda_sm120/moe_workspace.h"
 
 namespace nvfp4::kernels::cuda_sm120 {
@@ -180,7 +180,7 @@ Status add_up(const Call& c) {
   return combine_experts(combine, c.stream);
 }
 
-std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
   if (std::string reason = fp4_device_refusal(caps); !reason.empty()) return reason;
   if (problem.activation == Activation::k16Bit) return "only for nvfp4 activations";
   if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
@@ -188,39 +188,60 @@ std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint
   if (most > kMaxQuantizedFeatures) {
     return "activations of at most " + std::to_string(kMaxQuantizedFeatures) + " features can be rounded";
   }
-  if (std::uint64_t{max_tokens} * problem.top_k > std::uint64_t{std::numeric_limits<std::int32_t>::max()}) {
-    return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) +
-           " experts each are more than 2^31 pairs";
-  }
   return {};
+}
+
+// Pieces of equal size, none of which has more partial results than this.
+std::uint32_t tokens_at_once(const MoeProblem& problem, std::uint32_t max_tokens) {
+  constexpr std::uint64_t kMaxPartialBytes = std::uint64_t{256} << 20U;
+  constexpr std::uint64_t kLeastTokens = 1024;  // fewer would leave tiles empty
+  const std::uint64_t bytes_of_token = std::uint64_t{problem.top_k} * problem.hidden * sizeof(float);
+  const std::uint64_t most = std::max(kLeastTokens, kMaxPartialBytes / bytes_of_token);
+  const std::uint64_t num_pieces = std::max<std::uint64_t>(1, (max_tokens + most - 1) / most);
+  return static_cast<std::uint32_t>((max_tokens + num_pieces - 1) / num_pieces);
 }
 
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   DeviceMoePlan plan{problem, {}};
   plan.sizes.max_tokens = max_tokens;
   plan.sizes.num_sms = caps.num_sms;
-  plan.sizes.workspace_bytes = MoeWorkspace(problem, max_tokens, nullptr).num_bytes;
+  plan.sizes.choice[0] = tokens_at_once(problem, max_tokens);
+  plan.sizes.workspace_bytes = MoeWorkspace(problem, plan.sizes.choice[0], nullptr).num_bytes;
   NVFP4_RETURN_IF_ERROR(problem.gated() ? Fp4Launch<ExpertUp<true>>::allow(kName)
                                         : Fp4Launch<ExpertUp<false>>::allow(kName));
   NVFP4_RETURN_IF_ERROR(Fp4Launch<ExpertDown>::allow(kName));
   return plan;
 }
 
-Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const DeviceMoeArgs& args,
-           const DeviceWorkspace& workspace, DeviceStream stream) {
-  NVFP4_RETURN_IF_ERROR(check_moe_call(plan, weights, args, workspace));
-  if (args.num_tokens == 0) return {};
+Status run_piece(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const DeviceMoeArgs& args,
+                 const DeviceWorkspace& workspace, DeviceStream stream) {
   const MoeProblem& p = plan.problem;
-  const Call c{p, args, MoeWorkspace(p, plan.sizes.max_tokens, workspace.data), plan.sizes.num_sms, stream};
+  const Call c{p, args, MoeWorkspace(p, plan.sizes.choice[0], workspace.data), plan.sizes.num_sms, stream};
   if (p.shared_intermediate != 0) {
     const Layer shared{weights.shared, c.workspace.shared, p.shared_intermediate, 1, args.num_tokens, true};
     NVFP4_RETURN_IF_ERROR(run_layer(c, shared));
   }
   NVFP4_RETURN_IF_ERROR(sort_pairs(c));
-  const Layer routed{weights.experts, c.workspace.routed, p.intermediate, p.num_experts, args.num_tokens * p.top_k,
-                     false};
+  const Layer routed{weights.experts, c.workspace.routed,        p.intermediate,
+                     p.num_experts,   args.num_tokens * p.top_k, false};
   NVFP4_RETURN_IF_ERROR(run_layer(c, routed));
   return add_up(c);
+}
+
+Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const DeviceMoeArgs& args,
+           const DeviceWorkspace& workspace, DeviceStream stream) {
+  NVFP4_RETURN_IF_ERROR(check_moe_call(plan, weights, args, workspace));
+  for (std::uint32_t first = 0; first < args.num_tokens; first += plan.sizes.choice[0]) {
+    DeviceMoeArgs piece = args;
+    piece.num_tokens = std::min(args.num_tokens - first, plan.sizes.choice[0]);
+    piece.x += std::size_t{first} * plan.problem.hidden;
+    piece.y += std::size_t{first} * plan.problem.hidden;
+    piece.expert_ids += std::size_t{first} * plan.problem.top_k;
+    piece.router_weights += std::size_t{first} * plan.problem.top_k;
+    if (args.shared_weights != nullptr) piece.shared_weights += first;
+    NVFP4_RETURN_IF_ERROR(run_piece(plan, weights, piece, workspace, stream));
+  }
+  return {};
 }
 
 constexpr DeviceMoeKernel kKernel{

@@ -1,4 +1,5 @@
-// Experts with NVFP4 weights and NVFP4 activations by the FP4 tensor cores of SM120 and SM121, for any number of tokens.
+// Experts with NVFP4 weights and NVFP4 activations by the FP4 tensor cores of SM120 and SM121, for any number of
+// tokens.
 #pragma once
 
 #include "kernels/contract/device_moe.h"

@@ -156,6 +156,26 @@ TEST_F(MoeFp4, ATokensBitsDoNotDependOnOthers) {
   }
 }
 
+// As many tokens as a plan takes at once, one piece after the other.
+TEST_F(MoeFp4, PiecesOfManyTokensGiveTheSameBits) {
+  MoeSpec spec{problem_of(ExpertFunction::kSilu, 80, 48, 4, 2), 29};
+  spec.problem.batch_invariant = true;
+  spec.problem.shared_intermediate = 32;
+  spec.has_shared_weights = true;
+  const RandomMoe moe(spec, random_);
+  const GpuMoe gpu(queue_, moe, DeviceWeightLayout::kBlockScaled16x64);
+  const std::vector<Bf16Bits> together = gpu.run(moe_nvfp4_nvfp4_mma(), 0, 29);
+  const auto in_pieces = gpu.run(moe_nvfp4_nvfp4_mma(), 0, 29, [](DeviceMoePlan& plan) { plan.sizes.choice[0] = 9; });
+  EXPECT_TRUE(in_pieces == together);
+  // Experts of half a gigabyte of partial results, without it.
+  DeviceCaps caps;
+  caps.num_sms = 170;
+  const auto plan = moe_nvfp4_nvfp4_mma().plan(problem_of(ExpertFunction::kSilu, 2048, 768, 128, 8), caps, 8192);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->sizes.choice[0], 4096U);
+  EXPECT_LT(plan->sizes.workspace_bytes, std::size_t{400} << 20U);
+}
+
 TEST_F(MoeFp4, KeepsToTheEndsOfBf16) {
   for (const int exponent : {-100, 100}) {
     MoeSpec spec{problem_of(ExpertFunction::kSilu, 128, 64, 4, 2), 12};

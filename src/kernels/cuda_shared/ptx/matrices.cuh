@@ -3,8 +3,7 @@
 
 #include <cstdint>
 
-#include "formats/e2m1.h"
-#include "formats/e4m3.h"
+#include "kernels/cuda_shared/fp4_arithmetic.cuh"
 
 namespace nvfp4::kernels {
 
@@ -25,50 +24,6 @@ __device__ __forceinline__ void mma_m16n8k16(float (&c)[4], const std::uint32_t 
 #define NVFP4_HAS_FP4_INSTRUCTIONS 0
 #endif
 
-namespace fp4_arithmetic {
-
-// Eight products of E2M1 numbers, four times their sum.
-__device__ __forceinline__ int multiply_codes(std::uint32_t a, std::uint32_t b) {
-  int sum = 0;
-  for (std::uint32_t i = 0; i < 32; i += 4) {
-    sum += decode_e2m1_doubled(static_cast<std::uint8_t>(a >> i & 15U)) *
-           decode_e2m1_doubled(static_cast<std::uint8_t>(b >> i & 15U));
-  }
-  return sum;
-}
-__device__ __forceinline__ float scale_of(std::uint32_t scales, std::uint32_t block) {
-  return decode_e4m3(static_cast<std::uint8_t>(scales >> 8 * block & 0x7FU));
-}
-
-// mma_m16n8k64_nvfp4() for any device: blocks of 16 products are exact, their sum rounds block after block.
-template <std::uint32_t kRowLanes, std::uint32_t kColumnLane>
-__device__ __noinline__ void multiply(float* c, const std::uint32_t* a, const std::uint32_t* b, std::uint32_t scales_a,
-                                      std::uint32_t scales_b) {
-  constexpr std::uint32_t kAll = 0xFFFFFFFFU;
-  const std::uint32_t lane = threadIdx.x % 32;
-  const std::uint32_t quad = lane / 4 * 4;
-  for (std::uint32_t block = 0; block < 4; ++block) {
-    int sums[4] = {0, 0, 0, 0};
-    for (std::uint32_t t = block % 2 * 2; t < block % 2 * 2 + 2; ++t) {
-      const std::uint32_t half = block / 2;
-      const std::uint32_t low = __shfl_sync(kAll, half == 0 ? a[0] : a[2], static_cast<int>(quad + t));
-      const std::uint32_t high = __shfl_sync(kAll, half == 0 ? a[1] : a[3], static_cast<int>(quad + t));
-      for (std::uint32_t i = 0; i < 2; ++i) {
-        const std::uint32_t codes = __shfl_sync(kAll, half == 0 ? b[0] : b[1], static_cast<int>(lane % 4 * 8 + i * 4 + t));
-        sums[i] += multiply_codes(low, codes);
-        sums[2 + i] += multiply_codes(high, codes);
-      }
-    }
-    for (std::uint32_t i = 0; i < 4; ++i) {
-      const std::uint32_t row = __shfl_sync(kAll, scales_a, static_cast<int>(quad + 2 * kRowLanes + i / 2));
-      const std::uint32_t column = __shfl_sync(kAll, scales_b, static_cast<int>(lane % 4 * 8 + i % 2 * 4 + kColumnLane));
-      c[i] = __fmaf_rn(static_cast<float>(sums[i]) * 0.25F * scale_of(row, block), scale_of(column, block), c[i]);
-    }
-  }
-}
-
-}  // namespace fp4_arithmetic
-
 // c[16][8] += a[16][64] * b[64][8] in E2M1, each block of 16 along K times its E4M3 scale, summed in float32. Codes
 // lowest nibble first: a lane holds of A columns 8t to 8t + 7 of rows g (a[0]) and g + 8 (a[1]), and 32 columns further
 // (a[2], a[3]); of B rows 8t to 8t + 7 of column g (b[0]) and 32 rows further (b[1]); of C as above. Scales of the four
@@ -82,8 +37,8 @@ __device__ __forceinline__ void mma_m16n8k64_nvfp4(float (&c)[4], const std::uin
   asm("mma.sync.aligned.kind::mxf4nvf4.block_scale.scale_vec::4X.m16n8k64.row.col.f32.e2m1.e2m1.f32.ue4m3 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3}, {%10}, {0, %12}, {%11}, {0, %13};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(scales_a), "r"(scales_b),
-        "n"(kRowLanes), "n"(kColumnLane));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(scales_a), "r"(scales_b), "n"(kRowLanes),
+        "n"(kColumnLane));
 #else
   fp4_arithmetic::multiply<kRowLanes, kColumnLane>(c, a, b, scales_a, scales_b);
 #endif
