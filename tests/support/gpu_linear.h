@@ -53,6 +53,8 @@ class GpuLinear {
     EXPECT_EQ(kernel_.refusal(problem, caps, num_tokens), "");
     const auto plan = GpuQueue::must(kernel_.plan(problem, caps, num_tokens));
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
+    // Numbers that are none, of every type; then what must be 0.
+    queue_.expect_ok(runtime::fill(workspace.data(), 0xFF, plan.sizes.workspace_bytes, queue_.get()));
     queue_.expect_ok(runtime::fill(workspace.data(), 0, plan.sizes.zeroed_bytes, queue_.get()));
     const GpuArray<kernels::Bf16Bits> x_there(queue_, x);
     const GpuArray<Number> y(queue_, std::size_t{num_tokens} * linear_.spec.out_features);

@@ -107,6 +107,9 @@ class GpuMoe {
     auto plan = GpuQueue::must(kernel.plan(problem, caps_, count));
     change(plan);
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
+    // Numbers that are none, of every type; then what must be 0.
+    queue_.expect_ok(runtime::fill(workspace.data(), 0xFF, plan.sizes.workspace_bytes, queue_.get()));
+    queue_.expect_ok(runtime::fill(workspace.data(), 0, plan.sizes.zeroed_bytes, queue_.get()));
     const GpuArray<kernels::Bf16Bits> y(queue_, std::size_t{count} * problem.hidden);
     kernels::DeviceMoeArgs args;
     args.num_tokens = count;
