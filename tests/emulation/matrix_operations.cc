@@ -69,8 +69,7 @@ struct Product {
   float* c;
   const std::uint32_t* a;
   const std::uint32_t* b;
-  std::uint32_t scale_a = 0;
-  std::uint32_t scale_b = 0;
+  BlockScales scales{};
 };
 
 #if defined(__x86_64__) && !NVFP4_EMULATION_ASAN
@@ -135,7 +134,7 @@ void multiply_bf16_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint3
   operands.add_product(slots);
 }
 
-double e2m1_value(const std::uint32_t* words, std::uint32_t i) {
+double e2m1_value(const std::uint32_t* words, std::size_t i) {
   return decode_e2m1(static_cast<std::uint8_t>(words[i / 8] >> i % 8 * 4 & 15U));
 }
 // Of the block of 16 that column k lies in. The instruction takes scales without a sign: the highest bit is ignored.
@@ -149,9 +148,9 @@ void multiply_nvfp4_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint
   Operands<kDepth> operands;
   for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
     const auto& mine = *static_cast<const Product*>(slots[lane]);
-    for (std::uint32_t i = 0; i < 32; ++i) {
-      const ElementPlace place = nvfp4_place_of_a(lane, i);
-      operands.a[place.row][place.column] = e2m1_value(mine.a, i);
+    for (std::size_t i = 0; i < 32; ++i) {
+      const ElementPlace place = nvfp4_place_of_a(lane, static_cast<std::uint32_t>(i));
+      operands.a[place.row][place.column] = e2m1_value(mine.a, register_of_a(i / 8) * 8 + i % 8);
     }
     for (std::uint32_t i = 0; i < 16; ++i) {
       const ElementPlace place = nvfp4_place_of_b(lane, i);
@@ -160,11 +159,11 @@ void multiply_nvfp4_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint
   }
   for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
     const auto& mine = *static_cast<const Product*>(slots[lane]);
-    const std::uint32_t row = row_of_scales(lane);
-    const std::uint32_t column = column_of_scales(lane);
+    const std::uint32_t row = row_of_scales(lane, mine.scales.row_lanes);
+    const std::uint32_t column = column_of_scales(lane, mine.scales.column_lane);
     for (std::uint32_t k = 0; k < kDepth; ++k) {
-      if (row < kRows) operands.a[row][k] *= e4m3_value(mine.scale_a, k);
-      if (column < kColumns) operands.b[k][column] *= e4m3_value(mine.scale_b, k);
+      if (row < kRows) operands.a[row][k] *= e4m3_value(mine.scales.of_a, k);
+      if (column < kColumns) operands.b[k][column] *= e4m3_value(mine.scales.of_b, k);
     }
   }
   operands.add_product(slots);
@@ -192,9 +191,8 @@ void multiply_bf16(float* c, const std::uint32_t* a, const std::uint32_t* b) {
   meet_all_lanes("mma m16n8k16", &slot, multiply_bf16_for_all);
 }
 
-void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, std::uint32_t scale_a,
-                    std::uint32_t scale_b) {
-  Product slot{c, a, b, scale_a, scale_b};
+void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, const BlockScales& scales) {
+  Product slot{c, a, b, scales};
   meet_all_lanes("mma m16n8k64", &slot, multiply_nvfp4_for_all);
 }
 

@@ -21,7 +21,7 @@ inline constexpr std::uint32_t kExponentBits = 0x7F800000U;
 
 __device__ __forceinline__ std::uint32_t encode_pair(float first, float second) {
   const float larger = larger_or_nan(fabsf(first), fabsf(second));
-  constexpr std::uint32_t kRoundsUp = 1U << 12;  // what would be rounded to 2048 gets the next exponent
+  constexpr std::uint32_t kRoundsUp = 1U << 12;   // what would be rounded to 2048 gets the next exponent
   constexpr std::uint32_t kSmallest = 11U << 23;  // a unit that is no subnormal number
   const std::uint32_t exponent = max((__float_as_uint(larger) + kRoundsUp) & kExponentBits, kSmallest);
   const float unit = __uint_as_float((264U << 23) - exponent);  // 2^(10 + 127 - exponent)
