@@ -16,14 +16,21 @@ if(NVFP4_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
+# Tests compile quickly; under sanitizers that is most of their time, but for those that compute much.
+set(NVFP4_TEST_OPTIMIZATION -O1)
+if(NVFP4_SANITIZE)
+  set(NVFP4_TEST_OPTIMIZATION -O0)
+endif()
+
 # Tests of rooms that start threads: ThreadSanitizer runs these.
 add_custom_target(threaded_tests)
 
-# nvfp4_room(NAME ROOMS room... LINK library... TEST_ROOMS room... [THREADED]): ROOMS are the rooms it may include, LINK
-# what it needs from outside, TEST_ROOMS what only its test needs, OPTIONS compiler options of its sources. Files x_vnni.cc, x_bf16.cc and x_vbmi.cc may use
-# these instructions too, the last also VNNI.
+# nvfp4_room(NAME ROOMS room... LINK library... TEST_ROOMS room... OPTIONS option... [THREADED] [COMPUTES]): ROOMS are the
+# rooms it may include, LINK what it needs from outside, TEST_ROOMS what only its test needs, OPTIONS compiler options of
+# its sources; THREADED: ThreadSanitizer runs its test, COMPUTES: its test does so at length. Files x_vnni.cc, x_bf16.cc
+# and x_vbmi.cc may use these instructions too, the last also VNNI.
 function(nvfp4_room name)
-  cmake_parse_arguments(ROOM "THREADED" "" "ROOMS;LINK;TEST_ROOMS;OPTIONS" ${ARGN})
+  cmake_parse_arguments(ROOM "THREADED;COMPUTES" "" "ROOMS;LINK;TEST_ROOMS;OPTIONS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc"
        "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc")
   set(tests ${sources})
@@ -56,7 +63,7 @@ function(nvfp4_room name)
 
   if(NVFP4_TESTS AND tests)
     add_executable(${target}_test ${tests})
-    target_compile_options(${target}_test PRIVATE -O1)
+    target_compile_options(${target}_test PRIVATE $<IF:$<BOOL:${ROOM_COMPUTES}>,-O1,${NVFP4_TEST_OPTIMIZATION}>)
     target_include_directories(${target}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)  # support/
     target_link_libraries(${target}_test PRIVATE nvfp4_${target} GTest::gtest GTest::gmock GTest::gtest_main)
     foreach(room IN LISTS ROOM_TEST_ROOMS)
@@ -66,6 +73,9 @@ function(nvfp4_room name)
     target_compile_definitions(${target}_test PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
     add_test(NAME ${target} COMMAND ${target}_test)
     set_tests_properties(${target} PROPERTIES TIMEOUT 600 LABELS "unit")
+    if(ROOM_COMPUTES)
+      set_tests_properties(${target} PROPERTIES COST 1000)  # begins early
+    endif()
     if(ROOM_THREADED)
       set_tests_properties(${target} PROPERTIES LABELS "unit;threads")
       add_dependencies(threaded_tests ${target}_test)

@@ -50,9 +50,11 @@ class Filler {
   Filler(std::string name, DeviceStream stream)
       : name_(std::move(name)), random_(*kernels::device_random()), stream_(stream) {}
 
-  Buffer fragments(const FragmentPieces& pieces, std::uint64_t key) {
+  // In the layout that a kernel reads.
+  Buffer weights(const FragmentPieces& pieces, kernels::DeviceWeightLayout layout, std::uint64_t key) {
     Buffer out = allocate(fragment_bytes(pieces));
     if (status_) status_ = random_.fill_fragments(pieces, key, out.as<std::uint8_t>(), stream_);
+    if (layout != kernels::DeviceWeightLayout::kFragment16x64) change_layout(pieces, layout, out);
     return out;
   }
   Buffer e4m3(std::size_t count, std::uint64_t key) {
@@ -86,6 +88,25 @@ class Filler {
   }
 
  private:
+  // By way of the order of the file.
+  void change_layout(const FragmentPieces& pieces, kernels::DeviceWeightLayout layout, const Buffer& packed) {
+    const std::size_t num_codes = pieces.num_matrices * pieces.num_rows * pieces.cols / 2;
+    const std::size_t num_scales = pieces.num_matrices * pieces.num_rows * pieces.cols / pieces.block_size;
+    const Buffer codes[2] = {allocate(num_codes), allocate(pieces.is_pair ? num_codes : 1)};
+    const Buffer scales[2] = {allocate(num_scales), allocate(pieces.is_pair ? num_scales : 1)};
+    kernels::RowMajorMatrix<std::uint8_t> rows[2];
+    kernels::RowMajorMatrix<const std::uint8_t> filled[2];
+    for (std::size_t i = 0; i < 2; ++i) {
+      rows[i] = {codes[i].as<std::uint8_t>(), scales[i].as<std::uint8_t>()};
+      filled[i] = {rows[i].codes, rows[i].scales};
+    }
+    auto* const tiles = packed.as<std::uint8_t>();
+    const kernels::FragmentPacker& from = *kernels::device_packer(kernels::DeviceWeightLayout::kFragment16x64);
+    if (status_) status_ = from.unpack(pieces, tiles, rows[0], rows[1], stream_);
+    const kernels::FragmentPacker& to = *kernels::device_packer(layout);
+    if (status_) status_ = to.pack(pieces, filled[0], filled[1], tiles, stream_);
+    if (status_) status_ = runtime::synchronize(stream_);
+  }
   Buffer allocate(std::size_t num_bytes) {
     if (!status_) return {};
     auto buffer = Buffer::allocate(num_bytes, name_);
@@ -154,7 +175,7 @@ class LinearLayer : public DeviceLayer {
     float& scale2 = weight.shards.scale2[0];
     switch (layer_.weight) {
       case WeightFormat::kNvfp4:
-        weight.elements = filler.fragments(pieces(), key);
+        weight.elements = filler.weights(pieces(), schedule_.nvfp4_layout(), key);
         scale2 = random_scale2(problem_.in_features, kernels::kRandomFragmentRms, key);
         break;
       case WeightFormat::kFp8:
@@ -271,8 +292,8 @@ class MoeLayer : public DeviceLayer {
   prepare::DeviceExpertWeights make_copy(Filler& filler, std::size_t copy_idx) const {
     const std::size_t num_experts = problem_.num_experts;
     prepare::DeviceExpertWeights out;
-    out.gate_up = filler.fragments(fc1(), key_of(copy_idx, 0));
-    out.down = filler.fragments(fc2(), key_of(copy_idx, 1));
+    out.gate_up = filler.weights(fc1(), schedule_.nvfp4_layout(), key_of(copy_idx, 0));
+    out.down = filler.weights(fc2(), schedule_.nvfp4_layout(), key_of(copy_idx, 1));
     if (layer_.gated()) {
       out.gate_scale2 = filler.scales2(num_experts, problem_.hidden_size, key_of(copy_idx, 2));
     }

@@ -33,6 +33,8 @@ class DeviceStager {
                             const kernels::RowMajorMatrix<const std::uint8_t>& second, std::uint8_t* packed);
   // A copy on the device; empty values: an empty buffer.
   [[nodiscard]] Result<Buffer> floats(std::span<const float> values, const std::string& name);
+  // Into which pack() brings matrices.
+  [[nodiscard]] kernels::DeviceWeightLayout nvfp4_layout() const { return packer_->layout; }
   // Waits until everything is there.
   [[nodiscard]] Status finish() { return stream_.synchronize(); }
 

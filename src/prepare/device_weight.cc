@@ -210,6 +210,7 @@ Result<DeviceLinear> move_to_device(PreparedWeight weight, DeviceStager& stager,
   out.problem = *problem;
   if (!weight.per_row_scale) out.shards = shards_of(weight);
   if (!weight.input_scale.empty()) out.input_scale = weight.input_scale[0];
+  if (weight.format == WeightFormat::kNvfp4) out.layout = stager.nvfp4_layout();
   NVFP4_RETURN_IF_ERROR(move_elements(weight, stager, out.elements));
   if (weight.per_row_scale) NVFP4_RETURN_IF_ERROR(move_floats(weight.scale2, weight.name, stager, out.row_scales));
   NVFP4_RETURN_IF_ERROR(move_floats(weight.pre_quant_scale, weight.name, stager, out.pre_quant_scale));
@@ -226,6 +227,7 @@ Result<DeviceExpertWeights> move_to_device(ExpertProjections experts, DeviceStag
   const PreparedWeight& up = experts.up;
   const PreparedWeight& down = experts.down;
   DeviceExpertWeights out;
+  out.layout = stager.nvfp4_layout();
   NVFP4_RETURN_IF_ERROR(move_matrices(experts, stager, out));
   if (experts.gate) NVFP4_RETURN_IF_ERROR(move_floats(experts.gate->scale2, up.name, stager, out.gate_scale2));
   NVFP4_RETURN_IF_ERROR(move_floats(up.scale2, up.name, stager, out.up_scale2));

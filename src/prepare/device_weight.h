@@ -18,6 +18,7 @@ namespace nvfp4::prepare {
 struct DeviceLinear {
   std::string name;
   kernels::DeviceLinearProblem problem;
+  kernels::DeviceWeightLayout layout = kernels::DeviceWeightLayout::kRowMajor;  // of elements; the stager's for NVFP4
   Buffer elements, row_scales, pre_quant_scale, bias;
   kernels::DeviceShardScales shards;
   float input_scale = 1.0F;
@@ -27,6 +28,7 @@ struct DeviceLinear {
 
 // Of the experts of a layer, or of one shared expert.
 struct DeviceExpertWeights {
+  kernels::DeviceWeightLayout layout = kernels::DeviceWeightLayout::kFragment16x64;  // the stager's
   Buffer gate_up, down;
   Buffer gate_scale2, up_scale2, down_scale2, fc1_input_scale, fc2_input_scale;
 
@@ -46,7 +48,8 @@ struct ExpertProjections {
 // expert, expert map) is not.
 [[nodiscard]] Result<kernels::MoeProblem> device_expert_problem(const ExpertProjections& experts);
 
-// Row-major weights of the host onto the active device; their memory goes when the call returns.
+// Row-major weights of the host onto the active device; their memory goes when the call returns. The stager was made
+// with the packer of the layout that the layer's kernel reads (its nvfp4_layout).
 [[nodiscard]] Result<DeviceLinear> move_to_device(PreparedWeight weight, DeviceStager& stager, WorkerPool& pool);
 [[nodiscard]] Result<DeviceExpertWeights> move_to_device(ExpertProjections experts, DeviceStager& stager,
                                                          WorkerPool& pool);

@@ -1,6 +1,7 @@
 #include "emulation/access.h"
 
 #include <algorithm>
+#include <array>
 
 #include "emulation/block.h"
 #include "emulation/global_memory.h"
@@ -14,8 +15,6 @@ extern const char _end;
 namespace nvfp4::emulation {
 namespace {
 
-std::uint64_t launch_generation = 1;
-
 const char* verb(AccessKind kind) {
   if (kind == AccessKind::kRead) return "reads";
   return kind == AccessKind::kWrite ? "writes" : "changes";
@@ -24,18 +23,37 @@ const char* verb(AccessKind kind) {
 // Tables of constants, and what the emulation itself keeps.
 bool is_in_program(const void* address) { return address >= &__executable_start && address < &_end; }
 
+// Places of the program that kernels read and that are no memory of theirs: threadIdx, tables of constants.
+class ProgramReads {
+ public:
+  [[nodiscard]] bool has(const void* address) const { return recent_[place_of(address)] == address; }
+  void remember(const void* address) { recent_[place_of(address)] = address; }
+
+ private:
+  static std::size_t place_of(const void* address) { return reinterpret_cast<std::uintptr_t>(address) / 4 % 256; }
+  std::array<const void*, 256> recent_{};
+};
+ProgramReads& program_reads() {
+  static ProgramReads reads;
+  return reads;
+}
+
+bool is_in(const Block& block, const void* address) { return address >= &block && address < &block + 1; }
+
 // One access of one thread to one piece of memory.
 class Check {
  public:
   Check(Block& block, std::uint32_t thread, AccessKind kind, const void* code)
-      : block_(block), clock_(block.clocks()[thread]), thread_(thread), kind_(kind), code_(code) {}
+      : block_(block), clock_(block.clocks()[thread]), thread_(thread), kind_(kind), code_(code) {
+    mine_ = {ThreadId::of(block.block_idx(), thread), clock_.now, block.order().launch, kind == AccessKind::kAtomic};
+  }
 
-  // Byte `idx` of the access; place(idx) is its name. Answers whether it is as it should be.
+  // A byte or a word; place() is its name. Answers whether it is as it should be.
   template <class Place>
-  bool byte(ShadowByte& shadow, const Place& place, std::size_t idx) {
+  bool is_ordered(ShadowPlace& shadow, const Place& place) {
     Found found;
     if (kind_ == AccessKind::kRead ? see_read(shadow, found) : see_write(shadow, found)) return true;
-    conflict(found, place(idx));
+    conflict(found, place());
     return false;
   }
   // A byte of shared memory that nobody wrote in this block.
@@ -43,12 +61,12 @@ class Check {
   void report(const std::string& text) { block_.report(text + " (in " + code_name(code_) + ")", thread_); }
 
  private:
-  [[nodiscard]] std::uint32_t my_id() const { return block_.block_idx() * block_.num_threads() + thread_; }
   [[nodiscard]] bool is_before(const Access& access) const {
+    if (access.clock == 0) return true;
+    if (access.launch != mine_.launch) return access.launch <= block_.order().last_ended(clock_.view);
     if (access.clock == Access::kInFlight) return false;
-    if (access.clock == 0 || access.thread == my_id()) return true;
-    const std::uint32_t block = access.thread / block_.num_threads();
-    return clock_.view.clock(block, access.thread % block_.num_threads()) >= access.clock;
+    return access.thread == mine_.thread ||
+           clock_.view.clock(ThreadId::block(access.thread), ThreadId::thread(access.thread)) >= access.clock;
   }
   struct Found {
     Access other;
@@ -56,14 +74,17 @@ class Check {
   };
   void conflict(const Found& found, const std::string& place) {
     const Access& other = found.other;
-    const std::uint32_t block = other.thread / block_.num_threads();
-    const std::string thread = std::to_string(other.thread % block_.num_threads());
+    const std::uint32_t block = ThreadId::block(other.thread);
+    const std::string thread = std::to_string(ThreadId::thread(other.thread));
     const std::string who =
         block == block_.block_idx() ? "thread " + thread : "thread " + thread + " of block " + std::to_string(block);
-    if (other.clock == Access::kInFlight) {
-      report(std::string(verb(kind_)) + " " + place + " while a copy that " + who + " began has not been waited for");
+    const std::string what = std::string(verb(kind_)) + " " + place;
+    if (other.launch != mine_.launch) {
+      report(what + ", which a kernel ahead " + found.did + "; it may not have ended");
+    } else if (other.clock == Access::kInFlight) {
+      report(what + " while a copy that " + who + " began has not been waited for");
     } else {
-      report(std::string(verb(kind_)) + " " + place + ", which " + who + " " + found.did + "; nothing orders the two");
+      report(what + ", which " + who + " " + found.did + "; nothing orders the two");
     }
   }
   static bool not_ordered(const Access& other, const char* did, Found& found) {
@@ -71,25 +92,24 @@ class Check {
     return false;
   }
 
-  bool see_read(ShadowByte& shadow, Found& found) {
+  bool see_read(ShadowPlace& shadow, Found& found) {
     if (!is_before(shadow.write)) return not_ordered(shadow.write, "wrote", found);
-    Access& slot = slot_for_read(shadow);
-    slot = {my_id(), clock_.now, false};
+    slot_for_read(shadow) = mine_;
     return true;
   }
-  [[nodiscard]] Access& slot_for_read(ShadowByte& shadow) const {
+  [[nodiscard]] Access& slot_for_read(ShadowPlace& shadow) const {
     for (Access& read : shadow.reads) {
-      if (read.clock == 0 || read.thread == my_id()) return read;
+      if (read.clock == 0 || read.thread == mine_.thread) return read;
     }
     return is_before(shadow.reads[0]) ? shadow.reads[0] : shadow.reads[1];
   }
-  bool see_write(ShadowByte& shadow, Found& found) {
-    const bool both_atomic = kind_ == AccessKind::kAtomic && shadow.write.is_atomic;
+  bool see_write(ShadowPlace& shadow, Found& found) {
+    const bool both_atomic = kind_ == AccessKind::kAtomic && shadow.write.is_atomic != 0;
     if (!both_atomic && !is_before(shadow.write)) return not_ordered(shadow.write, "wrote", found);
     for (const Access& read : shadow.reads) {
       if (!is_before(read)) return not_ordered(read, "read", found);
     }
-    shadow.write = {my_id(), clock_.now, kind_ == AccessKind::kAtomic};
+    shadow.write = mine_;
     shadow.reads = {};
     return true;
   }
@@ -99,6 +119,7 @@ class Check {
   std::uint32_t thread_;
   AccessKind kind_;
   const void* code_;
+  Access mine_;
 };
 
 std::string hex(std::uint64_t number) {
@@ -111,58 +132,59 @@ std::string hex(std::uint64_t number) {
   return "0x" + text;
 }
 
-void touch_shared(Block& block, Check& check, AccessKind kind, const void* address, std::size_t num_bytes) {
-  const std::uint32_t first = block.shared.address_of(address);
-  const auto place = [&](std::size_t i) { return "shared address " + hex(first + i); };
-  if (!block.shared.is_inside(first, num_bytes)) {
-    check.report(std::string(verb(kind)) + " " + std::to_string(num_bytes) + " bytes at " + place(0) +
+void touch_shared(Block& block, Check& check, AccessKind kind, std::uint32_t first, std::size_t num_bytes,
+                  SharedMemory& memory) {
+  const auto place = [&](std::size_t address) { return "shared address " + hex(address); };
+  if (!memory.is_inside(first, num_bytes)) {
+    check.report(std::string(verb(kind)) + " " + std::to_string(num_bytes) + " bytes at " + place(first) +
                  ", beyond what was declared");
     block.fail("cannot go on");
   }
-  for (std::size_t i = 0; i < num_bytes; ++i) {
-    ShadowByte& shadow = block.shared.shadow(first + static_cast<std::uint32_t>(i));
+  memory.visit(first, num_bytes, [&](ShadowPlace& shadow, std::size_t address) {
     if (kind != AccessKind::kWrite && shadow.write.clock == 0) {
-      check.unwritten(place(i));
-      return;
+      check.unwritten(place(address));
+      return false;
     }
-    if (!check.byte(shadow, place, i)) return;
-  }
+    return check.is_ordered(shadow, [&] { return place(address); });
+  });
 }
 
 void touch_global(Block& block, Check& check, AccessKind kind, Allocation& allocation, const void* address,
                   std::size_t num_bytes) {
   const auto first = static_cast<std::size_t>(static_cast<const std::byte*>(address) - allocation.data);
-  const auto place = [&](std::size_t i) {
-    return "byte " + std::to_string(first + i) + " of " + std::to_string(allocation.num_bytes) + " bytes of memory";
+  const auto place = [&](std::size_t offset) {
+    return "byte " + std::to_string(offset) + " of " + std::to_string(allocation.num_bytes) + " bytes of memory";
   };
   if (num_bytes > allocation.num_bytes - first) {
-    check.report(std::string(verb(kind)) + " " + std::to_string(num_bytes) + " bytes at " + place(0));
+    check.report(std::string(verb(kind)) + " " + std::to_string(num_bytes) + " bytes at " + place(first));
     block.fail("cannot go on");
   }
-  for (std::size_t i = 0; i < num_bytes; ++i) {
-    if (!check.byte(allocation.shadow.at(first + i, launch_generation), place, i)) return;
-  }
+  allocation.shadow.visit(
+      first, num_bytes, block.order().launch, block.order().ended_at_start,
+      [&](ShadowPlace& shadow, std::size_t offset) { return check.is_ordered(shadow, [&] { return place(offset); }); });
 }
 
 }  // namespace
 
 std::string code_name(const void* code) { return function_at(code); }
 
-void begin_generation_of_accesses() { ++launch_generation; }
-
 void touch_as(std::uint32_t thread, AccessKind kind, const void* address, std::size_t num_bytes, const void* code) {
   Block* const block = Block::running();
   if (!kChecksAccesses || block == nullptr) return;
   Check check(*block, thread, kind, code);
   if (block->shared.has(address)) {
-    touch_shared(*block, check, kind, address, num_bytes);
+    touch_shared(*block, check, kind, block->shared.address_of(address), num_bytes, block->shared);
     return;
   }
   if (Allocation* const allocation = find_allocation(address); allocation != nullptr) {
     touch_global(*block, check, kind, *allocation, address, num_bytes);
     return;
   }
-  if (kind == AccessKind::kRead && (is_in_program(address) || block->is_parameter(address))) return;
+  if (kind == AccessKind::kRead && is_in_program(address)) {
+    program_reads().remember(address);
+    return;
+  }
+  if (kind == AccessKind::kRead && (block->is_parameter(address) || is_in(*block, address))) return;
   check.report(std::string(verb(kind)) + " " + std::to_string(num_bytes) + " bytes that are not the device's");
   block->fail("cannot go on");
 }
@@ -170,21 +192,28 @@ void touch_as(std::uint32_t thread, AccessKind kind, const void* address, std::s
 void touch(AccessKind kind, const void* address, std::size_t num_bytes, const void* code) {
   Block* const block = Block::running();
   if (!kChecksAccesses || block == nullptr || block->is_on_stack(address)) return;
+  if (kind == AccessKind::kRead && program_reads().has(address)) return;
   touch_as(block->thread(), kind, address, num_bytes, code);
 }
 
+void touch_other(Block& other, std::uint32_t address, std::size_t num_bytes, const void* code) {
+  Block& block = *Block::running();
+  if (!kChecksAccesses) return;
+  Check check(block, block.thread(), AccessKind::kRead, code);
+  touch_shared(block, check, AccessKind::kRead, address, num_bytes, other.shared);
+}
+
 void mark_in_flight(Block& block, const std::byte* to, std::size_t num_bytes) {
-  const std::uint32_t id = block.block_idx() * block.num_threads() + block.thread();
-  for (std::size_t i = 0; kChecksAccesses && i < num_bytes; ++i) {
-    block.shared.shadow(block.shared.address_of(to + i)).write = {id, Access::kInFlight, false};
-  }
+  mark_written(block, to, num_bytes, block.thread(), Access::kInFlight);
 }
 
 void mark_written(Block& block, const std::byte* to, std::size_t num_bytes, std::uint32_t thread, std::uint32_t clock) {
-  const std::uint32_t id = block.block_idx() * block.num_threads() + thread;
-  for (std::size_t i = 0; kChecksAccesses && i < num_bytes; ++i) {
-    block.shared.shadow(block.shared.address_of(to + i)).write = {id, clock, false};
-  }
+  if (!kChecksAccesses) return;
+  const Access write{ThreadId::of(block.block_idx(), thread), clock, block.order().launch, false};
+  block.shared.visit(block.shared.address_of(to), num_bytes, [&](ShadowPlace& shadow, std::size_t /*address*/) {
+    shadow.write = write;
+    return true;
+  });
 }
 
 }  // namespace nvfp4::emulation

@@ -24,13 +24,12 @@ inline constexpr bool kChecksAccesses = true;
 void touch(AccessKind kind, const void* address, std::size_t num_bytes, const void* code);
 // The same by another thread of the block.
 void touch_as(std::uint32_t thread, AccessKind kind, const void* address, std::size_t num_bytes, const void* code);
+// The running thread reads the shared memory of another block of its cluster.
+void touch_other(Block& other, std::uint32_t address, std::size_t num_bytes, const void* code);
 
 // Shared memory that a copy of the running thread is to write; and what it has written at a time of a thread's clock.
 void mark_in_flight(Block& block, const std::byte* to, std::size_t num_bytes);
 void mark_written(Block& block, const std::byte* to, std::size_t num_bytes, std::uint32_t thread, std::uint32_t clock);
-
-// A new launch: what others did before is in order.
-void begin_generation_of_accesses();
 
 // The function that the code belongs to.
 [[nodiscard]] std::string code_name(const void* code);

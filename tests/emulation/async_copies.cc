@@ -81,7 +81,7 @@ void AsyncCopies::copy_bulk(Block& block, std::uint32_t to, const void* from, st
   const Copy copy{to, from, num_bytes, num_bytes, block.thread()};
   if (num_bytes % 16 != 0) block.fail("copies a number of bytes that is no multiple of 16");
   begin(block, copy, __builtin_return_address(0));
-  block.barriers.check(block, barrier);
+  block.barriers.check_published(block, barrier);
   const std::uint32_t clock = block.clock().now;
   bulk_.push_back({copy, barrier, released_view(block.block_idx(), block.clocks(), block.thread()), clock});
 }

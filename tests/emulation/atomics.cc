@@ -11,7 +11,7 @@
 namespace nvfp4::emulation {
 namespace {
 
-// What had been fenced when an atomic operation changed the number at an address.
+// What had been fenced when an atomic operation changed the number at an address of global memory.
 std::map<const void*, View>& released() {
   static std::map<const void*, View> by_address;
   return by_address;
@@ -42,19 +42,24 @@ std::uint64_t change_atomically(AtomicKind kind, void* address, std::size_t num_
   std::memcpy(&before, address, num_bytes);
   const std::uint64_t after = changed(kind, before, value);
   std::memcpy(address, &after, num_bytes);
-  if (!kChecksAccesses || block.shared.has(address)) return before;
-  View& view = released()[address];
-  view.join(block.clock().fenced);
-  block.clock().acquired.join(view);
+  if (!kChecksAccesses) return before;
+  const bool is_shared = block.shared.has(address);
+  FencedViews& mine = is_shared ? block.clock().of_block : block.clock().of_device;
+  View& view = is_shared ? block.released_by_atomics[address] : released()[address];
+  view.join(mine.released);
+  mine.acquired.join(view);
   return before;
 }
 
-void fence() {
+void fence(FenceScope scope) {
   if (!kChecksAccesses || is_planted(PlantedFault::kNoFence)) return;
   Block& block = *Block::running();
   ThreadClock& clock = block.clock();
-  clock.fenced = released_view(block.block_idx(), block.clocks(), block.thread());
-  clock.view.join(clock.acquired);
+  clock.of_block.released = released_view(block.block_idx(), block.clocks(), block.thread());
+  clock.view.join(clock.of_block.acquired);
+  if (scope == FenceScope::kBlock) return;
+  clock.of_device.released = clock.of_block.released;
+  clock.view.join(clock.of_device.acquired);
 }
 
 }  // namespace nvfp4::emulation

@@ -2,9 +2,16 @@
 
 #include <string>
 
+#include "emulation/access.h"
 #include "emulation/block.h"
+#include "emulation/planted_fault.h"
 
 namespace nvfp4::emulation {
+namespace {
+
+constexpr std::uint32_t kBarrierBytes = 8;
+
+}  // namespace
 
 void Barriers::complete_if_all_came(Block& block, Numbered& barrier) {
   const std::uint32_t needed = barrier.count == kAllThreads ? block.num_alive() : barrier.count;
@@ -44,13 +51,37 @@ Barriers::InMemory& Barriers::at(Block& block, std::uint32_t address) {
   return found->second;
 }
 
+Barriers::InMemory& Barriers::use(Block& block, std::uint32_t address) {
+  InMemory& barrier = at(block, address);
+  touch(AccessKind::kAtomic, block.shared.at(address), kBarrierBytes, nullptr);
+  if (kChecksAccesses && block.thread() != barrier.owner &&
+      block.clock().view.clock(block.block_idx(), barrier.owner) < barrier.owner_clock) {
+    block.report("uses a barrier that thread " + std::to_string(barrier.owner) + " initialised; nothing orders the two",
+                 block.thread());
+  }
+  return barrier;
+}
+
+void Barriers::publish(const Block& block) {
+  for (auto& [address, barrier] : in_memory_) {
+    if (barrier.owner == block.thread()) barrier.is_published = true;
+  }
+}
+
+void Barriers::check_published(Block& block, std::uint32_t address) {
+  if (!use(block, address).is_published) block.fail("lets a copy arrive at a barrier that was not published");
+}
+
 void Barriers::init(Block& block, std::uint32_t address, std::uint32_t count) {
-  if (address % 8 != 0 || !block.shared.is_inside(address, 8)) {
+  if (address % kBarrierBytes != 0 || !block.shared.is_inside(address, kBarrierBytes)) {
     block.fail("initialises a barrier at shared address " + std::to_string(address) + ", which is no place for one");
   }
+  touch(AccessKind::kWrite, block.shared.at(address), kBarrierBytes, nullptr);
   InMemory& barrier = in_memory_[address];
   barrier = {};
   barrier.count = count;
+  barrier.owner = block.thread();
+  barrier.owner_clock = block.clock().now;
   barrier.pending_arrivals = count;
 }
 
@@ -64,7 +95,7 @@ void Barriers::end_phase_if_complete(Block& block, InMemory& barrier) {
 }
 
 void Barriers::arrive(Block& block, std::uint32_t address, std::uint32_t announced_bytes) {
-  InMemory& barrier = at(block, address);
+  InMemory& barrier = use(block, address);
   barrier.pending_bytes += announced_bytes;
   arrive_with(block, address, released_view(block.block_idx(), block.clocks(), block.thread()));
 }
@@ -84,7 +115,8 @@ void Barriers::complete_bytes(Block& block, std::uint32_t address, std::uint32_t
 }
 
 bool Barriers::try_wait(Block& block, std::uint32_t address, std::uint32_t parity) {
-  if (at(block, address).phase % 2 == parity) block.yield("a barrier in shared memory");
+  if (is_planted(PlantedFault::kNoBulkWait)) return true;
+  if (use(block, address).phase % 2 == parity) block.yield("a barrier in shared memory");
   InMemory& barrier = at(block, address);
   if (barrier.phase % 2 == parity) return false;
   block.clock().view.join(barrier.completed);

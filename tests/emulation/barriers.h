@@ -23,9 +23,12 @@ class Barriers {
   // The running thread comes to nothing any more.
   void end_thread(Block& block);
 
-  // mbarrier at a shared address. Each phase takes `count` arrivals and all bytes that were announced.
+  // mbarrier at a shared address. Each phase takes `count` arrivals and all bytes that were announced. Whoever uses it
+  // must be behind its initialisation; copies need it to be published by the thread that initialised it.
   void init(Block& block, std::uint32_t address, std::uint32_t count);
-  void check(Block& block, std::uint32_t address) { static_cast<void>(at(block, address)); }
+  void publish(const Block& block);
+  void check(Block& block, std::uint32_t address) { static_cast<void>(use(block, address)); }
+  void check_published(Block& block, std::uint32_t address);
   void arrive(Block& block, std::uint32_t address, std::uint32_t announced_bytes);
   // `from`: what was done before it. By copies, which are no arrivals, and by arrivals that follow copies.
   void complete_bytes(Block& block, std::uint32_t address, std::uint32_t num_bytes, const View& from);
@@ -41,6 +44,9 @@ class Barriers {
   };
   struct InMemory {
     std::uint32_t count = 0;
+    std::uint32_t owner = 0;        // the thread that initialised it
+    std::uint32_t owner_clock = 0;  // when it did
+    bool is_published = false;
     std::int64_t pending_arrivals = 0;
     std::int64_t pending_bytes = 0;
     std::uint32_t phase = 0;
@@ -48,6 +54,8 @@ class Barriers {
     View completed;
   };
   InMemory& at(Block& block, std::uint32_t address);
+  // By the running thread, which changes it.
+  InMemory& use(Block& block, std::uint32_t address);
   static void end_phase_if_complete(Block& block, InMemory& barrier);
   static void complete_if_all_came(Block& block, Numbered& barrier);
 

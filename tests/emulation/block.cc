@@ -6,17 +6,13 @@
 #include <numeric>
 
 #include "emulation/fault.h"
+#include "emulation/planted_fault.h"
 #include "emulation/program_symbols.h"
 
-uint3 threadIdx;
-uint3 blockIdx;
-dim3 blockDim;
-dim3 gridDim;
+EmulatedPlace emulated_place;
 
 namespace nvfp4::emulation {
 namespace {
-
-Block* running_block = nullptr;
 
 struct LaunchEnded {};  // thrown where no thread is running
 
@@ -27,8 +23,6 @@ uint3 place_in(const dim3& shape, std::uint32_t idx) {
 }  // namespace
 
 Block::Block() : clocks_(kMaxThreads) {}
-
-Block* Block::running() { return running_block; }
 
 std::string Block::kernel_name() const { return function_at(launch_->kernel); }
 
@@ -43,23 +37,25 @@ void Block::thread_main(void* argument) {
   block.barriers.end_thread(block);
 }
 
-void Block::begin(const Launch& launch, std::uint32_t block_idx) {
+void Block::begin(const Launch& launch, LaunchOrder& order, std::uint32_t block_idx, Cluster* cluster) {
   launch_ = &launch;
+  order_ = &order;
+  cluster_ = cluster;
   block_idx_ = block_idx;
   num_threads_ = num_alive_ = launch.block.count();
-  has_failed_ = false;
-  blockIdx = place_in(launch.grid, block_idx);
-  blockDim = launch.block;
-  gridDim = launch.grid;
+  num_idle_passes_ = 0;
+  has_failed_ = has_let_next_start_ = has_waited_ = false;
   shared.begin_block(launch.dynamic_bytes);
   meetings.begin_block();
   barriers.begin_block();
   copies.begin_block();
+  released_by_atomics.clear();
   while (threads_.size() < num_threads_) threads_.push_back(std::make_unique<Thread>());
   for (std::uint32_t i = 0; i < num_threads_; ++i) {
     Thread& thread = *threads_[i];
     thread.state = State::kReady;
     thread.block = this;
+    thread.place = place_in(launch.block, i);
     thread.fiber.start(thread_main, &thread);
     clocks_[i] = {};
   }
@@ -67,68 +63,95 @@ void Block::begin(const Launch& launch, std::uint32_t block_idx) {
   std::iota(warp_order_.begin(), warp_order_.end(), 0U);
 }
 
-bool Block::run(const Launch& launch, std::uint32_t block_idx) {
-  begin(launch, block_idx);
+void Block::enter() {
+  blockIdx = place_in(launch_->grid, block_idx_);
+  blockDim = launch_->block;
+  gridDim = launch_->grid;
+  shared.enter();
+}
+
+void Block::run_pass() {
+  const std::uint64_t before = progress_;
   try {
-    run_threads();
+    if (num_alive_ > 0) run_warps(num_idle_passes_ > 0);
+    const bool is_idle = progress_ == before || num_alive_ == 0;
+    if (!has_failed_ && copies.has_bulk() && (is_idle || random() % 4 == 0)) copies.land_one(*this);
   } catch (const LaunchEnded&) {
     has_failed_ = true;
   }
-  return !has_failed_;
+  num_idle_passes_ = progress_ == before ? num_idle_passes_ + 1 : 0;
 }
 
-void Block::run_threads() {
-  constexpr std::uint32_t kMaxIdlePasses = 3;  // a thread that polls sees in the next pass what came true in this one
-  std::uint32_t num_idle = 0;
-  while (num_alive_ > 0 && !has_failed_) {
-    const std::uint64_t before = progress_;
-    run_warps(num_idle > 0);
-    const bool is_idle = progress_ == before;
-    if (copies.has_bulk() && (is_idle || random() % 4 == 0)) copies.land_one(*this);
-    num_idle = progress_ == before ? num_idle + 1 : 0;
-    if (num_idle == kMaxIdlePasses) report_deadlock();
-  }
-  while (!has_failed_ && copies.has_bulk()) copies.land_one(*this);
+void Block::end() {
+  if (has_failed_) return;
+  if (order_->must_wait && !has_waited_) report("ends without having waited for the kernels ahead", 0);
+  if (has_let_next_start_) return;
+  View view;
+  if (has_waited_) view.learn_of_earlier_kernels();
+  order_->let_next_start(view);
+}
+
+void Block::let_next_kernel_start() {
+  if (!has_let_next_start_) order_->let_next_start(clock().view);
+  has_let_next_start_ = true;
+}
+
+void Block::wait_for_earlier_kernels() {
+  has_waited_ = true;
+  if (!is_planted(PlantedFault::kNoWaitForKernels)) clock().view.learn_of_earlier_kernels();
 }
 
 // Unless all are asked for, now and then only some, so that they drift apart.
 void Block::run_warps(bool all) {
   std::shuffle(warp_order_.begin(), warp_order_.end(), random);
   const std::size_t count = !all && random() % 4 == 0 ? 1 + random() % warp_order_.size() : warp_order_.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t first = warp_order_[i] * kWarpLanes;
-    const std::uint32_t num_lanes = std::min(kWarpLanes, num_threads_ - first);
-    const auto shift = static_cast<std::uint32_t>(random() % 4 == 0 ? random() % num_lanes : 0);
-    for (std::uint32_t lane = 0; lane < num_lanes && !has_failed_; ++lane) {
-      run_thread(first + (lane + shift) % num_lanes);
+  for (std::size_t i = 0; i < count && !has_failed_; ++i) {
+    turn_.first = warp_order_[i] * kWarpLanes;
+    turn_.num_lanes = std::min(kWarpLanes, num_threads_ - turn_.first);
+    turn_.shift = static_cast<std::uint32_t>(random() % 4 == 0 ? random() % turn_.num_lanes : 0);
+    turn_.num_done = 0;
+    while (!has_failed_ && has_next_lane()) {
+      Fiber& fiber = begin_lane();
+      running_ = this;
+      fiber.resume();
+      running_ = nullptr;
     }
   }
 }
 
-void Block::run_thread(std::uint32_t thread_idx) {
-  Thread& thread = *threads_[thread_idx];
-  if (thread.state != State::kReady && thread.state != State::kYields) return;
+// Those lanes of the warp whose turn it is that can go on.
+bool Block::has_next_lane() {
+  for (; turn_.num_done < turn_.num_lanes; ++turn_.num_done) {
+    const State state = threads_[next_thread()]->state;
+    if (state == State::kReady || state == State::kYields) return true;
+  }
+  return false;
+}
+
+Fiber& Block::begin_lane() {
+  thread_ = next_thread();
+  ++turn_.num_done;
+  Thread& thread = *threads_[thread_];
   if (thread.state == State::kReady) note_progress();
-  thread_ = thread_idx;
-  threadIdx = place_in(launch_->block, thread_idx);
-  running_block = this;
-  thread.fiber.resume();
-  running_block = nullptr;
+  threadIdx = thread.place;
+  stack_ = thread.fiber.stack();
+  return thread.fiber;
 }
 
-void Block::wait(const char* what) {
+// Straight to the next lane if there is one.
+void Block::suspend(State state, const char* what) {
   Thread& thread = *threads_[thread_];
-  thread.state = State::kWaits;
+  thread.state = state;
   thread.what = what;
-  thread.fiber.suspend();
+  if (!has_failed_ && has_next_lane()) {
+    thread.fiber.switch_to(begin_lane());
+  } else {
+    thread.fiber.suspend();
+  }
 }
 
-void Block::yield(const char* what) {
-  Thread& thread = *threads_[thread_];
-  thread.state = State::kYields;
-  thread.what = what;
-  thread.fiber.suspend();
-}
+void Block::wait(const char* what) { suspend(State::kWaits, what); }
+void Block::yield(const char* what) { suspend(State::kYields, what); }
 
 void Block::wake(std::uint32_t thread) {
   threads_[thread]->state = State::kReady;
@@ -144,7 +167,7 @@ void Block::fail(std::string text) {
   report(text, thread_);
   std::string().swap(text);  // nothing on this stack is destroyed
   has_failed_ = true;
-  if (running_block == nullptr) throw LaunchEnded();
+  if (running_ == nullptr) throw LaunchEnded();
   for (;;) wait("nothing");
 }
 

@@ -73,11 +73,15 @@ T __ldcg(const T* from) {
   return *from;
 }
 template <class T>
+T __ldcs(const T* from) {
+  return *from;
+}
+template <class T>
 T __ldg(const T* from) {
   return *from;
 }
-inline void __threadfence() { nvfp4::emulation::fence(); }
-inline void __threadfence_block() {}
+inline void __threadfence() { nvfp4::emulation::fence(nvfp4::emulation::FenceScope::kDevice); }
+inline void __threadfence_block() { nvfp4::emulation::fence(nvfp4::emulation::FenceScope::kBlock); }
 inline std::size_t __cvta_generic_to_shared(const void* pointer) {
   nvfp4::emulation::Block& block = *nvfp4::emulation::Block::running();
   if (!block.shared.has(pointer)) block.fail("takes the shared address of what is not in shared memory");

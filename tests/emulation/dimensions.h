@@ -14,8 +14,15 @@ struct dim3 {
   [[nodiscard]] constexpr std::uint32_t count() const { return x * y * z; }
 };
 
-// Of the thread that is running.
-extern uint3 threadIdx;
-extern uint3 blockIdx;
-extern dim3 blockDim;
-extern dim3 gridDim;
+// Of the thread that is running; all in one place, which the check of accesses leaves out.
+struct EmulatedPlace {
+  uint3 thread_idx;
+  uint3 block_idx;
+  dim3 block_dim;
+  dim3 grid_dim;
+};
+extern EmulatedPlace emulated_place;
+inline uint3& threadIdx = emulated_place.thread_idx;
+inline uint3& blockIdx = emulated_place.block_idx;
+inline dim3& blockDim = emulated_place.block_dim;
+inline dim3& gridDim = emulated_place.grid_dim;

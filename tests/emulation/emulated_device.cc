@@ -2,19 +2,19 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <random>
 #include <utility>
 
-#include "emulation/access.h"
 #include "emulation/atomics.h"
+#include "emulation/cluster.h"
 #include "emulation/fault.h"
 
 namespace nvfp4::emulation {
 namespace {
 
 constexpr std::uint64_t kPlainDynamicBytes = 48 << 10;
+constexpr std::uint32_t kMaxCluster = 8;  // on any device that has clusters
 
 std::map<const void*, std::uint64_t>& allowed_bytes() {
   static std::map<const void*, std::uint64_t> by_kernel;
@@ -27,22 +27,18 @@ std::optional<std::vector<Work>>& recording() {
 }
 
 void run(const Launch& launch) {
-  static Block block;
+  static Cluster cluster;
   static std::mt19937_64 random(1);
   begin_faults_of_launch();
-  begin_generation_of_accesses();
   begin_launch_of_atomics();
-  std::vector<std::uint32_t> order(launch.grid.count());
-  std::iota(order.begin(), order.end(), 0U);
-  std::shuffle(order.begin(), order.end(), random);
-  for (const std::uint32_t block_idx : order) {
-    if (!block.run(launch, block_idx)) break;
-    if (block.shared.used_bytes() > emulated_device().shared_bytes_per_block) {
-      report_fault("kernel " + block.kernel_name() + " has " + std::to_string(block.shared.used_bytes()) +
-                   " bytes of shared memory, more than the device");
-      break;
-    }
+  LaunchOrder order = begin_launch_order(launch.may_overlap);
+  std::vector<std::uint32_t> first_blocks;
+  for (std::uint32_t first = 0; first < launch.grid.count(); first += launch.cluster) first_blocks.push_back(first);
+  std::shuffle(first_blocks.begin(), first_blocks.end(), random);
+  for (const std::uint32_t first : first_blocks) {
+    if (!cluster.run(launch, order, first)) break;
   }
+  end_launch_order(order);
 }
 
 }  // namespace
@@ -59,6 +55,15 @@ DeviceCaps device_like_sm80() {
   caps.reserved_shared_bytes = 1024;
   caps.l2_bytes = 40ULL << 20U;
   caps.memory_bytes = 1ULL << 30U;
+  return caps;
+}
+
+DeviceCaps device_like_sm90() {
+  DeviceCaps caps = device_like_sm80();
+  caps.name = "emulated sm_90";
+  caps.sm = 90;
+  caps.shared_bytes_per_sm = 233472;
+  caps.shared_bytes_per_block = 232448;
   return caps;
 }
 
@@ -87,7 +92,9 @@ bool submit(const Launch& launch) {
   const auto allowed = allowed_bytes().find(launch.kernel);
   const std::uint64_t most = allowed == allowed_bytes().end() ? kPlainDynamicBytes : allowed->second;
   const std::uint64_t num_threads = std::uint64_t{launch.block.x} * launch.block.y * launch.block.z;
-  if (launch.dynamic_bytes > most || num_threads == 0 || num_threads > kMaxThreads || launch.grid.count() == 0) {
+  if (launch.dynamic_bytes > most || num_threads == 0 || num_threads > kMaxThreads || launch.grid.count() == 0 ||
+      launch.cluster > kMaxCluster || launch.grid.count() % launch.cluster != 0 ||
+      (launch.cluster > 1 && emulated_device().sm < 90)) {
     return false;
   }
   submit([launch] { run(launch); });

@@ -13,6 +13,7 @@ namespace nvfp4::emulation {
 // Of the device that tests run on next; an RTX-sized sm_80 with few multiprocessors to begin with.
 [[nodiscard]] DeviceCaps& emulated_device();
 [[nodiscard]] DeviceCaps device_like_sm80();
+[[nodiscard]] DeviceCaps device_like_sm90();
 [[nodiscard]] DeviceCaps device_like_sm120();
 
 // Shared memory that a kernel may ask for when it is launched: 48 KiB unless it was allowed more.

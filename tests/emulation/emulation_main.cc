@@ -1,5 +1,9 @@
-// The main() of tests on the emulated device: what the emulation found and no test took fails the test.
+// The main() of tests on the emulated device (--sm=90: as on that one): what the emulation found and no test took fails
+// the test.
 #include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
 
 #include "emulation/emulated_device.h"
 #include "emulation/fault.h"
@@ -7,11 +11,26 @@
 namespace nvfp4::emulation {
 namespace {
 
+// The device that the kernels of a test's room are for; for rooms that serve any, the one that was asked for.
+DeviceCaps device_for(const std::string& file, const std::string& asked) {
+  if (file.find("sm90") != std::string::npos || asked == "90") return device_like_sm90();
+  if (file.find("sm120") != std::string::npos || asked == "120") return device_like_sm120();
+  return device_like_sm80();
+}
+
 class FaultListener : public testing::EmptyTestEventListener {
-  void OnTestStart(const testing::TestInfo& /*test*/) override { emulated_device() = device_like_sm80(); }
+ public:
+  explicit FaultListener(std::string asked_device) : asked_device_(std::move(asked_device)) {}
+
+ private:
+  void OnTestStart(const testing::TestInfo& test) override {
+    emulated_device() = device_for(test.file(), asked_device_);
+  }
   void OnTestEnd(const testing::TestInfo& /*test*/) override {
     for (const std::string& fault : take_faults()) ADD_FAILURE() << fault;
   }
+
+  std::string asked_device_;
 };
 
 }  // namespace
@@ -19,6 +38,8 @@ class FaultListener : public testing::EmptyTestEventListener {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  testing::UnitTest::GetInstance()->listeners().Append(new nvfp4::emulation::FaultListener());
+  const std::string option = argc > 1 ? argv[1] : "";
+  const std::string asked = option.starts_with("--sm=") ? option.substr(5) : "";
+  testing::UnitTest::GetInstance()->listeners().Append(new nvfp4::emulation::FaultListener(asked));
   return RUN_ALL_TESTS();
 }

@@ -22,26 +22,38 @@ constexpr std::size_t kPageBytes = 4096;
 
 namespace context = boost::context::detail;
 
+// One thread of the host: where resume() was called, and where the context of whoever switches is kept.
 struct FiberSwitch {
+  static inline void* caller = nullptr;
+  static inline void** leaves = nullptr;
+  static inline const void* caller_stack = nullptr;
+  static inline std::size_t caller_bytes = 0;
+
   // The first thing on a new stack.
   static void enter(context::transfer_t from) {
+    arrived(from, nullptr);
     auto& fiber = *static_cast<Fiber*>(from.data);
-    fiber.caller_ = from.fctx;
-    arrived(nullptr, &fiber.caller_stack_, &fiber.caller_bytes_);
     fiber.entry_(fiber.argument_);
     for (;;) fiber.suspend();
   }
 
+  static void jump(void*& from, void* to, void* data, void* fake_stack) {
+    leaves = &from;
+    arrived(context::jump_fcontext(to, data), fake_stack);
+  }
+  static void arrived(context::transfer_t from, [[maybe_unused]] void* fake_stack) {
+    *leaves = from.fctx;
+#if NVFP4_EMULATION_ASAN
+    const void* stack = nullptr;
+    std::size_t num_bytes = 0;
+    __sanitizer_finish_switch_fiber(fake_stack, &stack, &num_bytes);
+    if (leaves == &caller) caller_stack = stack, caller_bytes = num_bytes;
+#endif
+  }
   static void leave([[maybe_unused]] void** keep, [[maybe_unused]] const void* stack,
                     [[maybe_unused]] std::size_t num_bytes) {
 #if NVFP4_EMULATION_ASAN
     __sanitizer_start_switch_fiber(keep, stack, num_bytes);
-#endif
-  }
-  static void arrived([[maybe_unused]] void* kept, [[maybe_unused]] const void** stack,
-                      [[maybe_unused]] std::size_t* num_bytes) {
-#if NVFP4_EMULATION_ASAN
-    __sanitizer_finish_switch_fiber(kept, stack, num_bytes);
 #endif
   }
 };
@@ -71,14 +83,17 @@ void Fiber::start(Entry entry, void* argument) {
 void Fiber::resume() {
   void* mine = nullptr;
   FiberSwitch::leave(&mine, stack_, kStackBytes);
-  context_ = context::jump_fcontext(context_, this).fctx;
-  FiberSwitch::arrived(mine, nullptr, nullptr);
+  FiberSwitch::jump(FiberSwitch::caller, context_, this, mine);
 }
 
 void Fiber::suspend() {
-  FiberSwitch::leave(&fake_stack_, caller_stack_, caller_bytes_);
-  caller_ = context::jump_fcontext(caller_, nullptr).fctx;
-  FiberSwitch::arrived(fake_stack_, &caller_stack_, &caller_bytes_);
+  FiberSwitch::leave(&fake_stack_, FiberSwitch::caller_stack, FiberSwitch::caller_bytes);
+  FiberSwitch::jump(context_, FiberSwitch::caller, nullptr, fake_stack_);
+}
+
+void Fiber::switch_to(Fiber& other) {
+  FiberSwitch::leave(&fake_stack_, other.stack_, kStackBytes);
+  FiberSwitch::jump(context_, other.context_, &other, fake_stack_);
 }
 
 }  // namespace nvfp4::emulation

@@ -20,26 +20,19 @@ class Fiber {
   void start(Entry entry, void* argument);
   // Runs until suspend(), or the end of entry.
   void resume();
-  // By the function that runs here.
+  // By the function that runs here: back to where resume() was called, or to another fiber, in its place.
   void suspend();
+  void switch_to(Fiber& other);
 
-  [[nodiscard]] bool has(const void* address) const {
-    const char* const place = static_cast<const char*>(address);
-    return place >= stack_ && place < stack_ + kStackBytes;
-  }
+  static constexpr std::size_t kStackBytes = std::size_t{256} << 10U;
+  [[nodiscard]] const char* stack() const { return stack_; }  // its lowest byte
 
  private:
-  static constexpr std::size_t kStackBytes = std::size_t{256} << 10U;
-
   char* stack_;  // behind a page that cannot be touched
   void* context_ = nullptr;
-  void* caller_ = nullptr;
   Entry entry_ = nullptr;
   void* argument_ = nullptr;
-  // For AddressSanitizer: whose stack is left, and whose is entered.
-  void* fake_stack_ = nullptr;
-  const void* caller_stack_ = nullptr;
-  std::size_t caller_bytes_ = 0;
+  void* fake_stack_ = nullptr;  // AddressSanitizer's
 
   friend struct FiberSwitch;
 };

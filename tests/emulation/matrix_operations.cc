@@ -1,5 +1,6 @@
 #include "emulation/matrix_operations.h"
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstring>
@@ -8,6 +9,7 @@
 #include "emulation/access.h"
 #include "emulation/block.h"
 #include "emulation/planted_fault.h"
+#include "emulation/sanitizer.h"
 #include "formats/e2m1.h"
 #include "formats/e4m3.h"
 
@@ -28,30 +30,23 @@ struct MatrixLoad {
   const void* code;
 };
 
-std::uint16_t load_number(Block& block, std::uint32_t reader, std::uint32_t address, const void* code) {
-  std::uint16_t number = 0;
-  touch_as(reader, AccessKind::kRead, block.shared.at(address), sizeof(number), code);
-  std::memcpy(&number, block.shared.at(address), sizeof(number));
-  return number;
-}
-
+// Rows of 16 bytes, each read by the lane that gives its address.
 void load_for_all(Block& block, std::uint32_t first_thread, std::uint32_t /*mask*/, const WarpMeetings::Slots& slots) {
   const auto& mine = *static_cast<const MatrixLoad*>(slots[0]);
   for (std::uint32_t i = 0; i < mine.num_matrices; ++i) {
-    std::array<std::uint32_t, 8> rows{};
+    std::array<std::array<std::uint16_t, 8>, 8> matrix;
     for (std::uint32_t r = 0; r < 8; ++r) {
-      rows[r] = static_cast<const MatrixLoad*>(slots[8 * i + r])->address;
-      if (rows[r] % 16 != 0) block.fail("loads a row of a matrix from an address that is no multiple of 16");
+      const std::uint32_t address = static_cast<const MatrixLoad*>(slots[8 * i + r])->address;
+      if (address % 16 != 0) block.fail("loads a row of a matrix from an address that is no multiple of 16");
+      touch_as(first_thread + 8 * i + r, AccessKind::kRead, block.shared.at(address), sizeof(matrix[r]), mine.code);
+      std::memcpy(matrix[r].data(), block.shared.at(address), sizeof(matrix[r]));
     }
     for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
       const std::uint32_t g = lane / 4;
-      std::uint32_t word = 0;
-      for (std::uint32_t half = 0; half < 2; ++half) {
-        const std::uint32_t other = lane % 4 * 2 + half;
-        const std::uint32_t address = mine.is_transposed ? rows[other] + 2 * g : rows[g] + 2 * other;
-        word |= std::uint32_t{load_number(block, first_thread + lane, address, mine.code)} << 16 * half;
-      }
-      static_cast<MatrixLoad*>(slots[lane])->words[i] = word;
+      const std::uint32_t t = lane % 4 * 2;
+      const std::uint32_t low = mine.is_transposed ? matrix[t][g] : matrix[g][t];
+      const std::uint32_t high = mine.is_transposed ? matrix[t + 1][g] : matrix[g][t + 1];
+      static_cast<MatrixLoad*>(slots[lane])->words[i] = high << 16U | low;
     }
   }
 }
@@ -74,24 +69,44 @@ struct Product {
   float* c;
   const std::uint32_t* a;
   const std::uint32_t* b;
-  std::uint32_t scale_a = 0;
-  std::uint32_t scale_b = 0;
+  BlockScales scales{};
 };
 
-// b by columns, so that both are read in order.
+#if defined(__x86_64__) && !NVFP4_EMULATION_ASAN
+#define NVFP4_FOR_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define NVFP4_FOR_VECTORS
+#endif
+
+using Row = double __attribute__((vector_size(kColumns * sizeof(double))));  // GCC's and Clang's
+
+// Each sum is in float64, in the order of the depth; products are exact.
+NVFP4_FOR_VECTORS void add_products(Row* sums, const double* a, const Row* b, std::uint32_t depth) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
+    Row sum = sums[row];
+    for (std::uint32_t k = 0; k < depth; ++k) sum += a[row * depth + k] * b[k];
+    sums[row] = sum;
+  }
+}
+
 template <std::uint32_t kDepth>
 struct Operands {
   double a[kRows][kDepth];
-  double b[kColumns][kDepth];
+  Row b[kDepth];
 
   void add_product(const WarpMeetings::Slots& slots) const {
+    Row sums[kRows];
     for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
-      float* const c = static_cast<Product*>(slots[lane])->c;
       for (std::uint32_t i = 0; i < 4; ++i) {
         const ElementPlace place = place_of_c(lane, i);
-        double sum = c[i];
-        for (std::uint32_t k = 0; k < kDepth; ++k) sum += a[place.row][k] * b[place.column][k];
-        c[i] = static_cast<float>(sum);
+        sums[place.row][place.column] = static_cast<Product*>(slots[lane])->c[i];
+      }
+    }
+    add_products(sums, a[0], b, kDepth);
+    for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
+      for (std::uint32_t i = 0; i < 4; ++i) {
+        const ElementPlace place = place_of_c(lane, i);
+        static_cast<Product*>(slots[lane])->c[i] = static_cast<float>(sums[place.row][place.column]);
       }
     }
   }
@@ -113,13 +128,13 @@ void multiply_bf16_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint3
     }
     for (std::uint32_t i = 0; i < 4; ++i) {
       const ElementPlace place = bf16_place_of_b(lane, i);
-      operands.b[place.column][place.row] = bf16_value(mine.b[i / 2] >> i % 2 * 16 & 0xFFFFU);
+      operands.b[place.row][place.column] = bf16_value(mine.b[i / 2] >> i % 2 * 16 & 0xFFFFU);
     }
   }
   operands.add_product(slots);
 }
 
-double e2m1_value(const std::uint32_t* words, std::uint32_t i) {
+double e2m1_value(const std::uint32_t* words, std::size_t i) {
   return decode_e2m1(static_cast<std::uint8_t>(words[i / 8] >> i % 8 * 4 & 15U));
 }
 // Of the block of 16 that column k lies in. The instruction takes scales without a sign: the highest bit is ignored.
@@ -133,22 +148,22 @@ void multiply_nvfp4_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint
   Operands<kDepth> operands;
   for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
     const auto& mine = *static_cast<const Product*>(slots[lane]);
-    for (std::uint32_t i = 0; i < 32; ++i) {
-      const ElementPlace place = nvfp4_place_of_a(lane, i);
-      operands.a[place.row][place.column] = e2m1_value(mine.a, i);
+    for (std::size_t i = 0; i < 32; ++i) {
+      const ElementPlace place = nvfp4_place_of_a(lane, static_cast<std::uint32_t>(i));
+      operands.a[place.row][place.column] = e2m1_value(mine.a, register_of_a(i / 8) * 8 + i % 8);
     }
     for (std::uint32_t i = 0; i < 16; ++i) {
       const ElementPlace place = nvfp4_place_of_b(lane, i);
-      operands.b[place.column][place.row] = e2m1_value(mine.b, i);
+      operands.b[place.row][place.column] = e2m1_value(mine.b, i);
     }
   }
   for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
     const auto& mine = *static_cast<const Product*>(slots[lane]);
-    const std::uint32_t row = row_of_scales(lane);
-    const std::uint32_t column = column_of_scales(lane);
+    const std::uint32_t row = row_of_scales(lane, mine.scales.row_lanes);
+    const std::uint32_t column = column_of_scales(lane, mine.scales.column_lane);
     for (std::uint32_t k = 0; k < kDepth; ++k) {
-      if (row < kRows) operands.a[row][k] *= e4m3_value(mine.scale_a, k);
-      if (column < kColumns) operands.b[column][k] *= e4m3_value(mine.scale_b, k);
+      if (row < kRows) operands.a[row][k] *= e4m3_value(mine.scales.of_a, k);
+      if (column < kColumns) operands.b[k][column] *= e4m3_value(mine.scales.of_b, k);
     }
   }
   operands.add_product(slots);
@@ -176,9 +191,8 @@ void multiply_bf16(float* c, const std::uint32_t* a, const std::uint32_t* b) {
   meet_all_lanes("mma m16n8k16", &slot, multiply_bf16_for_all);
 }
 
-void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, std::uint32_t scale_a,
-                    std::uint32_t scale_b) {
-  Product slot{c, a, b, scale_a, scale_b};
+void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, const BlockScales& scales) {
+  Product slot{c, a, b, scales};
   meet_all_lanes("mma m16n8k64", &slot, multiply_nvfp4_for_all);
 }
 

@@ -14,11 +14,16 @@ void load_matrices(std::uint32_t* words, std::uint32_t num_matrices, bool is_tra
 // c[16][8] += a[16][16] * b[16][8] in BF16: exact products, summed in float64 and rounded to float32 once.
 void multiply_bf16(float* c, const std::uint32_t* a, const std::uint32_t* b);
 
-// c[16][8] += a[16][64] * b[64][8] in E2M1, each block of 16 along K times its E4M3 scale: scale_a has those of row g
-// (lane 0 of the quad) and of row g + 8 (lane 1), scale_b those of column g (lane 0), lowest byte first. Exact
-// products, summed in float64 and rounded to float32 once.
-void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, std::uint32_t scale_a,
-                    std::uint32_t scale_b);
+// Scales of a lane's blocks, lowest byte first, and whose count: of_a of row g in lane 2 row_lanes of its quad, of row
+// g + 8 in the next one; of_b of column g in lane column_lane. What the other lanes have is not looked at.
+struct BlockScales {
+  std::uint32_t of_a, of_b;
+  std::uint32_t row_lanes = 0;
+  std::uint32_t column_lane = 0;
+};
+// c[16][8] += a[16][64] * b[64][8] in E2M1, each block of 16 along K times its E4M3 scale. Exact products, summed in
+// float64 and rounded to float32 once.
+void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, const BlockScales& scales);
 
 // Which element a lane has where.
 struct ElementPlace {
@@ -43,9 +48,11 @@ struct ElementPlace {
   return {lane % 4 * 8 + i % 8 + i / 8 * 32, lane / 4};
 }
 // The row of a whose scales a lane holds, the column of b; none: 16, 8.
-[[nodiscard]] constexpr std::uint32_t row_of_scales(std::uint32_t lane) {
-  return lane % 4 < 2 ? lane / 4 + lane % 4 * 8 : 16;
+[[nodiscard]] constexpr std::uint32_t row_of_scales(std::uint32_t lane, std::uint32_t row_lanes = 0) {
+  return lane % 4 / 2 == row_lanes ? lane / 4 + lane % 2 * 8 : 16;
 }
-[[nodiscard]] constexpr std::uint32_t column_of_scales(std::uint32_t lane) { return lane % 4 == 0 ? lane / 4 : 8; }
+[[nodiscard]] constexpr std::uint32_t column_of_scales(std::uint32_t lane, std::uint32_t column_lane = 0) {
+  return lane % 4 == column_lane ? lane / 4 : 8;
+}
 
 }  // namespace nvfp4::emulation

@@ -16,6 +16,7 @@
 #include "kernels/cuda_shared/async_copy.cuh"
 #include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/dynamic_shared.cuh"
+#include "kernels/cuda_shared/fp4_arithmetic.cuh"
 #include "kernels/cuda_shared/ptx/matrices.cuh"
 #include "support/gpu_array.h"
 
@@ -97,6 +98,29 @@ struct Registers {
   float c[32][4];
 };
 
+// With the scales of other lanes.
+template <std::uint32_t kRowLanes, std::uint32_t kColumnLane>
+__global__ void multiply_selected(Registers* registers) {
+  const std::uint32_t lane = threadIdx.x;
+  Registers& all = *registers;
+  const std::uint32_t a[4] = {all.a[lane][0], all.a[lane][1], all.a[lane][2], all.a[lane][3]};
+  const std::uint32_t b[2] = {all.b[lane][0], all.b[lane][1]};
+  float c[4] = {0.0F, 0.0F, 0.0F, 0.0F};
+  kernels::mma_m16n8k64_nvfp4<kRowLanes, kColumnLane>(c, a, b, all.scales_a[lane], all.scales_b[lane]);
+  for (std::uint32_t i = 0; i < 4; ++i) all.c[lane][i] = c[i];
+}
+
+// What devices without the instruction compute.
+template <std::uint32_t kRowLanes, std::uint32_t kColumnLane>
+__global__ void multiply_by_arithmetic(Registers* registers) {
+  const std::uint32_t lane = threadIdx.x;
+  Registers& all = *registers;
+  float c[4] = {0.0F, 0.0F, 0.0F, 0.0F};
+  kernels::fp4_arithmetic::multiply<kRowLanes, kColumnLane>(c, all.a[lane], all.b[lane], all.scales_a[lane],
+                                                            all.scales_b[lane]);
+  for (std::uint32_t i = 0; i < 4; ++i) all.c[lane][i] = c[i];
+}
+
 __global__ void multiply_once(Registers* registers, bool is_nvfp4) {
   const std::uint32_t lane = threadIdx.x;
   Registers& all = *registers;
@@ -169,6 +193,42 @@ TEST(MatrixProducts, OfNvfp4MatchFloat64) {
       }
     }
   }
+}
+
+// Where the scales lie in other lanes, the products are those of scales that were moved there.
+TEST(MatrixProducts, OfNvfp4TakeScalesOfTheLanesThatAreSelected) {
+  const GpuQueue queue;
+  std::mt19937_64 random(3);
+  Registers registers{};
+  for (std::uint32_t lane = 0; lane < 32; ++lane) {
+    for (std::uint32_t& word : registers.a[lane]) word = static_cast<std::uint32_t>(random());
+    for (std::uint32_t& word : registers.b[lane]) word = static_cast<std::uint32_t>(random());
+    registers.scales_a[lane] = static_cast<std::uint32_t>(random()) & 0x3F3F3F3FU;
+    registers.scales_b[lane] = static_cast<std::uint32_t>(random()) & 0x3F3F3F3FU;
+  }
+  const auto expect_moved = [&](auto kernel, std::uint32_t row_lanes, std::uint32_t column_lane) {
+    const GpuArray<Registers> there(queue, std::vector<Registers>{registers});
+    queue.expect_ok(launch_in_order("multiply", kernel, LaunchShape{}, queue.get(), there.data()));
+    const Registers found = there.host()[0];
+    Registers moved = registers;
+    for (std::uint32_t lane = 0; lane < 32; ++lane) {
+      moved.scales_a[lane] = registers.scales_a[lane / 4 * 4 + 2 * row_lanes + lane % 2];
+      moved.scales_b[lane] = registers.scales_b[lane / 4 * 4 + column_lane];
+    }
+    const Registers expected = run_once(queue, moved, true);
+    for (std::uint32_t i = 0; i < 32 * 4; ++i) {
+      const float sum = expected.c[i / 4][i % 4];
+      // The arithmetic rounds after each of four blocks, sums of 64 products below 127.
+      EXPECT_NEAR(found.c[i / 4][i % 4], sum, 0x1p-24F * 4 * 64 * 127) << row_lanes << ", " << column_lane;
+    }
+  };
+  expect_moved(multiply_selected<0, 0>, 0, 0);
+  expect_moved(multiply_selected<0, 1>, 0, 1);
+  expect_moved(multiply_selected<1, 2>, 1, 2);
+  expect_moved(multiply_selected<1, 3>, 1, 3);
+  expect_moved(multiply_by_arithmetic<0, 0>, 0, 0);
+  expect_moved(multiply_by_arithmetic<0, 3>, 0, 3);
+  expect_moved(multiply_by_arithmetic<1, 2>, 1, 2);
 }
 
 TEST(MatrixProducts, OfBf16MatchFloat64) {

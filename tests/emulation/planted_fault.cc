@@ -1,14 +1,8 @@
 #include "emulation/planted_fault.h"
 
 namespace nvfp4::emulation {
-namespace {
 
-PlantedFault planted = PlantedFault::kNone;
-
-}  // namespace
-
-WithPlantedFault::WithPlantedFault(PlantedFault fault) { planted = fault; }
-WithPlantedFault::~WithPlantedFault() { planted = PlantedFault::kNone; }
-bool is_planted(PlantedFault fault) { return planted == fault; }
+WithPlantedFault::WithPlantedFault(PlantedFault fault) { planting::planted = fault; }
+WithPlantedFault::~WithPlantedFault() { planting::planted = PlantedFault::kNone; }
 
 }  // namespace nvfp4::emulation

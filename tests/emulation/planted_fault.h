@@ -7,11 +7,15 @@ namespace nvfp4::emulation {
 
 enum class PlantedFault : std::uint8_t {
   kNone,
-  kNoBlockBarrier,   // __syncthreads() returns at once
-  kNoWarpBarrier,    // __syncwarp() too
-  kNoCopyWait,       // waiting for copies does too
-  kNoFence,          // __threadfence() does nothing
-  kSwappedFragment,  // products take rows g + 8 of a for columns 2t + 8
+  kNoBlockBarrier,     // __syncthreads() returns at once
+  kNoWarpBarrier,      // __syncwarp() too
+  kNoNumberedBarrier,  // a barrier of some warps
+  kNoCopyWait,         // waiting for copies does too
+  kNoFence,            // __threadfence() does nothing, nor does that of a block
+  kNoWaitForKernels,   // kernels do not wait for those ahead
+  kNoClusterBarrier,   // the wait of a cluster returns at once
+  kNoBulkWait,         // waits for barriers in memory do
+  kSwappedFragment,    // products take rows g + 8 of a for columns 2t + 8
 };
 
 // While an object lives.
@@ -23,6 +27,9 @@ class WithPlantedFault {
   WithPlantedFault& operator=(const WithPlantedFault&) = delete;
 };
 
-[[nodiscard]] bool is_planted(PlantedFault fault);
+namespace planting {
+inline PlantedFault planted = PlantedFault::kNone;
+}
+[[nodiscard]] inline bool is_planted(PlantedFault fault) { return planting::planted == fault; }
 
 }  // namespace nvfp4::emulation

@@ -9,6 +9,7 @@
 #include "device/runtime.h"
 #include "emulation/emulated_device.h"
 #include "emulation/global_memory.h"
+#include "emulation/launch_order.h"
 
 cudaError_t cudaGetDevice(int* device_idx) {
   *device_idx = 0;
@@ -52,24 +53,35 @@ void release(void* data) { emulation::release_global(data); }
 Result<void*> allocate_pinned(std::size_t num_bytes) { return std::malloc(num_bytes); }
 void release_pinned(void* data) { std::free(data); }
 Status copy(void* to, const void* from, std::size_t num_bytes, CopyKind /*kind*/, DeviceStream /*stream*/) {
-  if (num_bytes != 0) emulation::submit([=] { std::memcpy(to, from, num_bytes); });
+  emulation::submit([=] {
+    emulation::end_all_launches();
+    if (num_bytes != 0) std::memcpy(to, from, num_bytes);
+  });
   return {};
 }
 Status fill(void* to, std::uint8_t value, std::size_t num_bytes, DeviceStream /*stream*/) {
-  emulation::submit([=] { std::memset(to, value, num_bytes); });
+  emulation::submit([=] {
+    emulation::end_all_launches();
+    std::memset(to, value, num_bytes);
+  });
   return {};
 }
 
 Result<DeviceStream> create_stream() { return new CUstream_st(); }
 void release(DeviceStream stream) { delete stream; }
-Status synchronize(DeviceStream /*stream*/) { return {}; }
+Status synchronize(DeviceStream /*stream*/) {
+  emulation::end_all_launches();
+  return {};
+}
 Status begin_capture(DeviceStream /*stream*/) {
   emulation::begin_recording();
   return {};
 }
 Result<GraphExec> end_capture(DeviceStream /*stream*/) { return new CUgraphExec_st{emulation::end_recording()}; }
 Status launch(GraphExec graph, DeviceStream /*stream*/) {
+  emulation::end_all_launches();
   for (const emulation::Work& work : graph->work) work();
+  emulation::end_all_launches();
   return {};
 }
 void release(GraphExec graph) { delete graph; }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "emulation/access.h"
 #include "emulation/sanitizer.h"
 
 #if NVFP4_EMULATION_ASAN
@@ -51,28 +52,58 @@ void SharedMemory::begin_block(std::size_t dynamic_bytes) {
   ASAN_POISON_MEMORY_REGION(memory_, kBytes);
   ASAN_UNPOISON_MEMORY_REGION(dynamic(), dynamic_bytes);
   std::memset(dynamic(), kUnwritten, dynamic_bytes);
-  for (const Variable& variable : variables_) std::memset(variable.place.first, kUnwritten, variable.place.num_bytes);
+  for (Variable& variable : variables_) variable.kept.assign(variable.place.num_bytes, std::byte{kUnwritten});
 }
 
-const SharedMemory::Variable* SharedMemory::find_variable(const void* address) {
-  const auto* const place = static_cast<const std::byte*>(address);
-  if (!is_variable(address)) return nullptr;
+void SharedMemory::enter() {
+  for (const Variable& variable : variables_) {
+    std::memcpy(variable.place.first, variable.kept.data(), variable.place.num_bytes);
+  }
+}
+
+void SharedMemory::leave() {
+  for (Variable& variable : variables_) {
+    std::memcpy(variable.kept.data(), variable.place.first, variable.place.num_bytes);
+  }
+}
+
+// The variable that was found last comes first.
+SharedMemory::Variable* SharedMemory::known_variable(const std::byte* place) {
   const auto holds = [&](const Variable& v) {
     return place >= v.place.first && place < v.place.first + v.place.num_bytes;
   };
-  if (last_variable_ >= variables_.size() || !holds(variables_[last_variable_])) {
-    last_variable_ = 0;
-    while (last_variable_ < variables_.size() && !holds(variables_[last_variable_])) ++last_variable_;
+  if (last_variable_ < variables_.size() && holds(variables_[last_variable_])) return &variables_[last_variable_];
+  for (std::size_t i = 0; i < variables_.size(); ++i) {
+    if (!holds(variables_[i])) continue;
+    last_variable_ = i;
+    return &variables_[i];
   }
-  if (last_variable_ == variables_.size()) {
+  return nullptr;
+}
+
+const SharedMemory::Variable* SharedMemory::find_variable(const void* address) {
+  if (!is_variable(address)) return nullptr;
+  Variable* variable = known_variable(static_cast<const std::byte*>(address));
+  if (variable == nullptr) {
     const StaticVariable found = static_variable_at(address);
     if (found.first == nullptr) return nullptr;
-    variables_.push_back({found, 0});
+    if (kChecksAccesses) std::memset(found.first, kUnwritten, found.num_bytes);
+    variable = &variables_.emplace_back(Variable{found, 0, std::vector<std::byte>(found.num_bytes)});
   }
-  Variable& variable = variables_[last_variable_];
-  if (variable.generation != generation_) used_bytes_ += variable.place.num_bytes;
-  variable.generation = generation_;
-  return &variable;
+  if (variable->generation != generation_) used_bytes_ += variable->place.num_bytes;
+  variable->generation = generation_;
+  return variable;
+}
+
+std::uint32_t SharedMemory::load_word_of_other(std::uint32_t address) {
+  const std::byte* from = at(address);
+  if (address >= kStaticAt) {
+    const Variable& variable = *known_variable(from);
+    from = variable.kept.data() + (from - variable.place.first);
+  }
+  std::uint32_t word = 0;
+  std::memcpy(&word, from, sizeof(word));
+  return word;
 }
 
 std::uint32_t SharedMemory::address_of(const void* pointer) const {
@@ -88,7 +119,7 @@ std::byte* SharedMemory::at(std::uint32_t address) const {
 bool SharedMemory::is_inside(std::uint32_t address, std::size_t num_bytes) {
   if (address < kStaticAt) return address >= kDynamicAt && address + num_bytes <= kDynamicAt + dynamic_bytes_;
   const std::byte* const place = at(address);
-  const Variable* const variable = find_variable(place);
+  const Variable* const variable = known_variable(place);
   return variable != nullptr && place + num_bytes <= variable->place.first + variable->place.num_bytes;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <string>
 
@@ -11,26 +12,47 @@
 namespace nvfp4::emulation {
 namespace {
 
+// What a lane brings, and what it takes.
 struct Exchanged {
   std::uint64_t value = 0;
-  std::array<std::uint64_t, kWarpLanes> all{};  // 0 for lanes that are not in the mask
+  std::uint32_t source = 0;  // lane, of shuffles
+  ReductionKind kind = ReductionKind::kSum;
 };
 
-void give_all(Block& /*block*/, std::uint32_t /*first_thread*/, std::uint32_t mask, const WarpMeetings::Slots& slots) {
-  std::array<std::uint64_t, kWarpLanes> all{};
-  for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {
-    if ((mask >> lane & 1U) != 0) all[lane] = static_cast<const Exchanged*>(slots[lane])->value;
-  }
-  for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {
-    if ((mask >> lane & 1U) != 0) static_cast<Exchanged*>(slots[lane])->all = all;
-  }
+Exchanged& slot_of(const WarpMeetings::Slots& slots, std::uint32_t lane) {
+  return *static_cast<Exchanged*>(slots[lane]);
+}
+template <class Visit>
+void for_each_lane(std::uint32_t mask, const Visit& visit) {
+  for (; mask != 0; mask &= mask - 1) visit(static_cast<std::uint32_t>(std::countr_zero(mask)));
 }
 
-std::array<std::uint64_t, kWarpLanes> exchange(const char* what, std::uint32_t mask, std::uint64_t value) {
+std::uint64_t exchange(const char* what, std::uint32_t mask, Exchanged slot, WarpMeetings::Complete complete) {
   Block& block = *Block::running();
-  Exchanged slot{.value = value};
-  block.meetings.meet(block, what, mask, &slot, give_all);
-  return slot.all;
+  block.meetings.meet(block, what, mask, &slot, complete);
+  return slot.value;
+}
+
+void shuffle_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint32_t mask, const WarpMeetings::Slots& slots) {
+  std::array<std::uint64_t, kWarpLanes> all{};
+  for_each_lane(mask, [&](std::uint32_t lane) { all[lane] = slot_of(slots, lane).value; });
+  for_each_lane(mask, [&](std::uint32_t lane) { slot_of(slots, lane).value = all[slot_of(slots, lane).source]; });
+}
+
+void vote_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint32_t mask, const WarpMeetings::Slots& slots) {
+  std::uint32_t lanes = 0;
+  for_each_lane(mask, [&](std::uint32_t lane) { lanes |= slot_of(slots, lane).value != 0 ? 1U << lane : 0; });
+  for_each_lane(mask, [&](std::uint32_t lane) { slot_of(slots, lane).value = lanes; });
+}
+
+void match_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint32_t mask, const WarpMeetings::Slots& slots) {
+  std::array<std::uint32_t, kWarpLanes> equal{};
+  for_each_lane(mask, [&](std::uint32_t lane) {
+    for_each_lane(mask, [&](std::uint32_t other) {
+      if (slot_of(slots, other).value == slot_of(slots, lane).value) equal[lane] |= 1U << other;
+    });
+  });
+  for_each_lane(mask, [&](std::uint32_t lane) { slot_of(slots, lane).value = equal[lane]; });
 }
 
 void order_lanes(Block& block, std::uint32_t first_thread, std::uint32_t mask, const WarpMeetings::Slots& /*slots*/) {
@@ -66,6 +88,16 @@ std::uint32_t combine(ReductionKind kind, std::uint32_t a, std::uint32_t b) {
   return 0;
 }
 
+void reduce_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint32_t mask, const WarpMeetings::Slots& slots) {
+  const auto first = static_cast<std::uint32_t>(std::countr_zero(mask));
+  auto result = static_cast<std::uint32_t>(slot_of(slots, first).value);
+  for_each_lane(mask & (mask - 1), [&](std::uint32_t lane) {
+    const Exchanged& slot = slot_of(slots, lane);
+    result = combine(slot.kind, result, static_cast<std::uint32_t>(slot.value));
+  });
+  for_each_lane(mask, [&](std::uint32_t lane) { slot_of(slots, lane).value = result; });
+}
+
 // The lane that a shuffle reads; its own where it would leave the group.
 std::uint32_t source_lane(ShuffleKind kind, std::uint32_t lane, std::uint32_t operand, std::uint32_t width) {
   const std::uint32_t first = lane / width * width;
@@ -92,39 +124,30 @@ void synchronize_block() {
   block.barriers.synchronize(block, 0, Barriers::kAllThreads, true);
 }
 
+void synchronize_numbered(std::uint32_t id, std::uint32_t num_threads) {
+  if (is_planted(PlantedFault::kNoNumberedBarrier)) return;
+  Block& block = *Block::running();
+  block.barriers.synchronize(block, id, num_threads, true);
+}
+
 std::uint64_t shuffle(ShuffleKind kind, std::uint32_t mask, std::uint64_t value, std::uint32_t operand,
                       std::uint32_t width) {
   Block& block = *Block::running();
-  const auto all = exchange("a shuffle", mask, value);
   const std::uint32_t source = source_lane(kind, block.thread() % kWarpLanes, operand, width);
   if ((mask >> source & 1U) == 0) block.fail("shuffles from lane " + std::to_string(source) + ", not in its mask");
-  return all[source];
+  return exchange("a shuffle", mask, {.value = value, .source = source}, shuffle_for_all);
 }
 
 std::uint32_t vote(std::uint32_t mask, bool predicate) {
-  const auto all = exchange("a vote", mask, predicate ? 1 : 0);
-  std::uint32_t lanes = 0;
-  for (std::size_t lane = 0; lane < kWarpLanes; ++lane) lanes |= static_cast<std::uint32_t>(all[lane]) << lane;
-  return lanes;
+  return static_cast<std::uint32_t>(exchange("a vote", mask, {.value = predicate ? 1U : 0U}, vote_for_all));
 }
 
 std::uint32_t match(std::uint32_t mask, std::uint64_t value) {
-  const auto all = exchange("a match", mask, value);
-  std::uint32_t lanes = 0;
-  for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {
-    if ((mask >> lane & 1U) != 0 && all[lane] == value) lanes |= 1U << lane;
-  }
-  return lanes;
+  return static_cast<std::uint32_t>(exchange("a match", mask, {.value = value}, match_for_all));
 }
 
 std::uint32_t reduce(ReductionKind kind, std::uint32_t mask, std::uint32_t value) {
-  const auto all = exchange("a reduction", mask, value);
-  const std::uint32_t own = Block::running()->thread() % kWarpLanes;
-  std::uint32_t result = value;
-  for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
-    if (lane != own && (mask >> lane & 1U) != 0) result = combine(kind, result, static_cast<std::uint32_t>(all[lane]));
-  }
-  return result;
+  return static_cast<std::uint32_t>(exchange("a reduction", mask, {.value = value, .kind = kind}, reduce_for_all));
 }
 
 }  // namespace nvfp4::emulation

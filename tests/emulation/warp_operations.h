@@ -8,6 +8,8 @@ namespace nvfp4::emulation {
 
 void synchronize_warp(std::uint32_t mask);
 void synchronize_block();
+// Barrier `id` of so many threads.
+void synchronize_numbered(std::uint32_t id, std::uint32_t num_threads);
 
 enum class ShuffleKind : std::uint8_t { kFrom, kUp, kDown, kXor };
 // operand: lane or distance. width: of the groups of lanes that the shuffle stays in.

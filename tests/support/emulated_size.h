@@ -12,6 +12,11 @@ inline constexpr bool kIsEmulated = true;
 inline constexpr bool kIsEmulated = false;
 #endif
 
+// The size for the device that tests run on.
+[[nodiscard]] constexpr std::uint32_t size_for(std::uint32_t gpu, std::uint32_t emulated) {
+  return kIsEmulated ? emulated : gpu;
+}
+
 [[nodiscard]] constexpr bool is_for_gpus_only(std::uint64_t size, std::uint64_t most_emulated) {
   return kIsEmulated && size > most_emulated;
 }

@@ -4,14 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "device/device.h"
 #include "device/graph.h"
-#include "kernels/cuda_shared/fragment_pack.h"
 #include "layouts/fragment_16x64.h"
 #include "support/gpu_array.h"
+#include "support/gpu_packer.h"
 #include "support/random_moe.h"
 
 namespace nvfp4::support {
@@ -23,18 +24,20 @@ inline std::span<const std::uint8_t> bytes_of(const RandomLinear& linear) {
 // One matrix, or an interleaved pair, of every expert.
 class PackedExperts {
  public:
-  PackedExperts(const GpuQueue& queue, const RandomLinear* first, const RandomLinear& last)
+  PackedExperts(const GpuQueue& queue, kernels::DeviceWeightLayout layout, const RandomLinear* first,
+                const RandomLinear& last)
       : packed_(queue, num_bytes(first != nullptr, last.spec)) {
     const GpuArray<std::uint8_t> codes(queue, bytes_of(last)), scales(queue, last.block_scales);
     const kernels::FragmentPieces pieces{last.spec.num_experts, last.spec.out_features, last.spec.in_features, 16,
                                          first != nullptr};
+    const kernels::FragmentPacker& packer = packer_of(layout);
     const kernels::RowMajorMatrix<const std::uint8_t> last_matrix{codes.data(), scales.data()};
     if (first == nullptr) {
-      queue.expect_ok(kernels::cuda_fragment_packer().pack(pieces, last_matrix, {}, packed_.data(), queue.get()));
+      queue.expect_ok(packer.pack(pieces, last_matrix, {}, packed_.data(), queue.get()));
     } else {
       const GpuArray<std::uint8_t> first_codes(queue, bytes_of(*first)), first_scales(queue, first->block_scales);
-      queue.expect_ok(kernels::cuda_fragment_packer().pack(pieces, {first_codes.data(), first_scales.data()},
-                                                           last_matrix, packed_.data(), queue.get()));
+      queue.expect_ok(
+          packer.pack(pieces, {first_codes.data(), first_scales.data()}, last_matrix, packed_.data(), queue.get()));
     }
     queue.expect_ok(runtime::synchronize(queue.get()));
   }
@@ -50,9 +53,9 @@ class PackedExperts {
 
 class GpuExperts {
  public:
-  GpuExperts(const GpuQueue& queue, const RandomMoe::Projections& p)
-      : gate_up_(queue, p.gate(), p.up()),
-        down_(queue, nullptr, p.down()),
+  GpuExperts(const GpuQueue& queue, kernels::DeviceWeightLayout layout, const RandomMoe::Projections& p)
+      : gate_up_(queue, layout, p.gate(), p.up()),
+        down_(queue, layout, nullptr, p.down()),
         gate_scale2_(queue, p.gate() == nullptr ? std::vector<float>(1) : p.gate()->scale2),
         up_scale2_(queue, p.up().scale2),
         down_scale2_(queue, p.down().scale2),
@@ -80,25 +83,33 @@ class GpuExperts {
 // A layer and its inputs on the device.
 class GpuMoe {
  public:
-  GpuMoe(const GpuQueue& queue, const RandomMoe& moe)
+  GpuMoe(const GpuQueue& queue, const RandomMoe& moe,
+         kernels::DeviceWeightLayout layout = kernels::DeviceWeightLayout::kFragment16x64)
       : queue_(queue),
         moe_(moe),
+        layout_(layout),
         caps_(GpuQueue::must(Device::open(0)).caps()),
-        experts_(queue, moe.experts()),
-        shared_(queue, moe.shared() == nullptr ? moe.experts() : *moe.shared()),
+        experts_(queue, layout, moe.experts()),
+        shared_(queue, layout, moe.shared() == nullptr ? moe.experts() : *moe.shared()),
         x_(queue, moe.x()),
         ids_(queue, moe.ids()),
         router_weights_(queue, moe.router_weights()),
         expert_map_(queue, moe.expert_map()),
         shared_weights_(queue, moe.shared_weights()) {}
 
-  // Tokens [first, first + count) by themselves; as one graph, launched twice.
-  [[nodiscard]] std::vector<kernels::Bf16Bits> run(const kernels::DeviceMoeKernel& kernel, std::uint32_t first,
-                                                   std::uint32_t count) const {
+  // Tokens [first, first + count) by themselves; as one graph, launched twice. change: of the plan, before it runs.
+  [[nodiscard]] std::vector<kernels::Bf16Bits> run(
+      const kernels::DeviceMoeKernel& kernel, std::uint32_t first, std::uint32_t count,
+      const std::function<void(kernels::DeviceMoePlan&)>& change = [](kernels::DeviceMoePlan& /*plan*/) {}) const {
     const kernels::MoeProblem& problem = moe_.spec().problem;
+    EXPECT_EQ(kernel.nvfp4_layout, layout_);
     EXPECT_EQ(kernel.refusal(problem, caps_, count), "");
-    const auto plan = GpuQueue::must(kernel.plan(problem, caps_, count));
+    auto plan = GpuQueue::must(kernel.plan(problem, caps_, count));
+    change(plan);
     const GpuArray<std::byte> workspace(queue_, plan.sizes.workspace_bytes);
+    // Numbers that are none, of every type; then what must be 0.
+    queue_.expect_ok(runtime::fill(workspace.data(), 0xFF, plan.sizes.workspace_bytes, queue_.get()));
+    queue_.expect_ok(runtime::fill(workspace.data(), 0, plan.sizes.zeroed_bytes, queue_.get()));
     return run(first, count, [&](const kernels::DeviceMoeWeights& weights, const kernels::DeviceMoeArgs& args) {
       return kernel.run(plan, weights, args, {workspace.data(), plan.sizes.workspace_bytes}, queue_.get());
     });
@@ -131,6 +142,7 @@ class GpuMoe {
  private:
   const GpuQueue& queue_;
   const RandomMoe& moe_;
+  kernels::DeviceWeightLayout layout_;
   DeviceCaps caps_;
   GpuExperts experts_, shared_;
   GpuArray<kernels::Bf16Bits> x_;

@@ -31,7 +31,8 @@ enum class IdPattern : std::uint8_t {
 enum class MoeValues : std::uint8_t {
   kRandom,
   // Sums that float32 computes without rounding, and inner values that are BF16 numbers: y is round_bf16() of the
-  // reference, to the bit. For kRelu2 and kSilu (whose gates are so large that it is the identity) at k16Bit.
+  // reference, to the bit. For kRelu2 and kSilu (whose gates are so large that it is the identity) at k16Bit, and at
+  // kNvfp4Static, whose scales are 1.
   kExact,
 };
 
@@ -159,6 +160,9 @@ class RandomMoe {
         for (float& scale : linear->scale2) scale = 1.0F;
       }
       for (float& scale : down_.scale2) scale = std::ldexp(1.0F, static_cast<int>(random.below(3)) - 1);
+      for (RandomLinear* linear : {&up_, &down_}) {
+        std::fill(linear->input_scale.begin(), linear->input_scale.end(), 1.0F);
+      }
       if (!gate_) return;
       std::fill(gate_->elements.begin(), gate_->elements.end(), std::byte{0});
       std::fill(gate_->block_scales.begin(), gate_->block_scales.end(), std::uint8_t{0x58});  // 16

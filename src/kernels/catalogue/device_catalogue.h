@@ -25,6 +25,8 @@ namespace nvfp4::kernels {
 [[nodiscard]] std::span<const DeviceMultiplyLoop> device_multiply_loops();
 // Null without CUDA.
 [[nodiscard]] const FragmentPacker* device_fragment_packer();
+// Into the layout that a kernel reads NVFP4 weights in (its nvfp4_layout); null for kRowMajor, too.
+[[nodiscard]] const FragmentPacker* device_packer(DeviceWeightLayout layout);
 [[nodiscard]] const DeviceRandom* device_random();
 
 // The first kernel that accepts and is best for so many tokens; if there is none, the first that accepts; or an Error

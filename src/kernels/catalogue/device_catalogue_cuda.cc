@@ -2,10 +2,13 @@
 #include <vector>
 
 #include "kernels/catalogue/device_catalogue.h"
+#include "kernels/cuda_shared/block_scaled_pack.h"
 #include "kernels/cuda_shared/fragment_pack.h"
 #include "kernels/cuda_shared/peak_read.h"
 #include "kernels/cuda_shared/random_fill.h"
 #include "kernels/cuda_shared/route_experts.h"
+#include "kernels/cuda_sm120/linear_nvfp4_nvfp4_mma.h"
+#include "kernels/cuda_sm120/moe_nvfp4_nvfp4_mma.h"
 #include "kernels/cuda_sm80/linear_nvfp4_bf16_mma.h"
 #include "kernels/cuda_sm80/linear_rows.h"
 #include "kernels/cuda_sm80/moe_nvfp4_bf16_mma.h"
@@ -21,6 +24,7 @@ std::span<const DeviceMoeKernel> device_moe_kernels() {
   static const std::vector<DeviceMoeKernel> kernels = {
       cuda_sm90::moe_nvfp4_bf16_mma_bulk(),  // few tokens
       cuda_sm90::moe_nvfp4_bf16_wgmma(),
+      cuda_sm120::moe_nvfp4_nvfp4_mma(),
       cuda_sm80::moe_nvfp4_bf16_mma(),
   };
   return kernels;
@@ -29,7 +33,7 @@ std::span<const DeviceMoeKernel> device_moe_kernels() {
 std::span<const DeviceLinearKernel> device_linear_kernels() {
   static const std::vector<DeviceLinearKernel> kernels = {
       cuda_sm90::linear_nvfp4_bf16_mma_bulk(),  // few tokens
-      cuda_sm90::linear_nvfp4_bf16_wgmma(),    cuda_sm80::linear_nvfp4_bf16_mma(),
+      cuda_sm90::linear_nvfp4_bf16_wgmma(),    cuda_sm120::linear_nvfp4_nvfp4_mma(), cuda_sm80::linear_nvfp4_bf16_mma(),
       cuda_sm80::linear_fp8_bf16_mma(),        cuda_sm80::linear_bf16_mma(),
   };
   return kernels;
@@ -58,6 +62,17 @@ std::span<const DeviceMultiplyLoop> device_multiply_loops() {
 }
 
 const FragmentPacker* device_fragment_packer() { return &cuda_fragment_packer(); }
+const FragmentPacker* device_packer(DeviceWeightLayout layout) {
+  switch (layout) {
+    case DeviceWeightLayout::kFragment16x64:
+      return &cuda_fragment_packer();
+    case DeviceWeightLayout::kBlockScaled16x64:
+      return &cuda_block_scaled_packer();
+    case DeviceWeightLayout::kRowMajor:
+      break;
+  }
+  return nullptr;
+}
 const DeviceRandom* device_random() { return &cuda_random(); }
 
 }  // namespace nvfp4::kernels

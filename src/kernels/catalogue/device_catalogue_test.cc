@@ -185,17 +185,74 @@ TEST(DeviceCatalogue, Nvfp4WeightsAreServedSinceSm80) {
           problem.batch_invariant = batch_invariant;
           const auto choice = choose_device_linear(problem, caps, num_tokens, "layer");
           ASSERT_TRUE(choice.ok()) << choice.error().to_string();
-          EXPECT_EQ((*choice)->name == "linear_nvfp4_bf16_mma", caps.sm != 90) << caps.sm;
+          const bool is_portable = caps.sm < 90 || (caps.sm >= 120 && activation == Activation::k16Bit);
+          EXPECT_EQ((*choice)->name == "linear_nvfp4_bf16_mma", is_portable) << caps.sm;
           MoeProblem moe = qwen();
           moe.activation = activation;
           moe.batch_invariant = batch_invariant;
           const auto moe_choice = choose_device_moe(moe, caps, num_tokens, "layer");
           ASSERT_TRUE(moe_choice.ok()) << moe_choice.error().to_string();
-          EXPECT_EQ((*moe_choice)->name == "moe_nvfp4_bf16_mma", caps.sm != 90) << caps.sm;
+          EXPECT_EQ((*moe_choice)->name == "moe_nvfp4_bf16_mma", is_portable) << caps.sm;
         }
       }
     }
   }
+}
+
+DeviceCaps blackwell(std::uint32_t sm) {
+  DeviceCaps caps = hopper();
+  caps.name = "NVIDIA GeForce RTX 5090";
+  caps.sm = sm;
+  caps.num_sms = 170;
+  caps.num_threads_per_sm = 1536;
+  caps.shared_bytes_per_sm = 102400;
+  caps.shared_bytes_per_block = 101376;
+  return caps;
+}
+
+// What has FP4 tensor cores multiplies FP4 numbers by them, for any number of tokens, and only there.
+TEST(DeviceCatalogue, Fp4ActivationsGoToTheFp4TensorCores) {
+  if (device_moe_kernels().empty()) return;
+  for (const Activation activation : {Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
+    for (const std::uint32_t num_tokens : {1U, 8U, 64U, 8192U}) {
+      MoeProblem moe = qwen();
+      moe.activation = activation;
+      DeviceLinearProblem linear = dense();
+      linear.activation = activation;
+      for (const bool batch_invariant : {false, true}) {
+        moe.batch_invariant = linear.batch_invariant = batch_invariant;
+        for (const std::uint32_t sm : {120U, 121U}) {
+          const auto of_moe = choose_device_moe(moe, blackwell(sm), num_tokens, "layer");
+          ASSERT_TRUE(of_moe.ok()) << of_moe.error().to_string();
+          EXPECT_EQ((*of_moe)->name, "moe_nvfp4_nvfp4_mma");
+          EXPECT_EQ((*of_moe)->nvfp4_layout, DeviceWeightLayout::kBlockScaled16x64);
+          const auto of_linear = choose_device_linear(linear, blackwell(sm), num_tokens, "layer");
+          ASSERT_TRUE(of_linear.ok()) << of_linear.error().to_string();
+          EXPECT_EQ((*of_linear)->name, "linear_nvfp4_nvfp4_mma");
+          EXPECT_EQ((*of_linear)->nvfp4_layout, DeviceWeightLayout::kBlockScaled16x64);
+        }
+        for (const std::uint32_t sm : {86U, 89U, 90U, 100U}) {
+          EXPECT_FALSE(choose_device_moe(moe, blackwell(sm), num_tokens, "layer", "moe_nvfp4_nvfp4_mma").ok());
+          EXPECT_FALSE(choose_device_linear(linear, blackwell(sm), num_tokens, "layer", "linear_nvfp4_nvfp4_mma").ok());
+        }
+      }
+    }
+  }
+  MoeProblem moe = qwen();
+  EXPECT_FALSE(choose_device_moe(moe, blackwell(120), 1, "layer", "moe_nvfp4_nvfp4_mma").ok());
+}
+
+// Whatever layout a kernel reads, weights can be brought into it.
+TEST(DeviceCatalogue, ThereIsAPackerForEveryKernel) {
+  for (const DeviceMoeKernel& kernel : device_moe_kernels()) {
+    ASSERT_NE(device_packer(kernel.nvfp4_layout), nullptr) << kernel.name;
+    EXPECT_EQ(device_packer(kernel.nvfp4_layout)->layout, kernel.nvfp4_layout);
+  }
+  for (const DeviceLinearKernel& kernel : device_linear_kernels()) {
+    ASSERT_NE(device_packer(kernel.nvfp4_layout), nullptr) << kernel.name;
+    EXPECT_EQ(device_packer(kernel.nvfp4_layout)->layout, kernel.nvfp4_layout);
+  }
+  EXPECT_EQ(device_packer(DeviceWeightLayout::kRowMajor), nullptr);
 }
 
 // Weights that are not NVFP4, whatever the number of tokens.

@@ -34,6 +34,11 @@ class DeviceSchedule {
     for (std::uint32_t first = 1; first <= max_tokens;) {
       const auto kernel = choose(first);
       NVFP4_RETURN_IF_ERROR(kernel);
+      if (!schedule.ranges_.empty() && (*kernel)->nvfp4_layout != schedule.nvfp4_layout()) {
+        return Error{ErrorCode::kUnsupported, std::string((*kernel)->name),
+                     "it reads weights in another layout than " + std::string(schedule.ranges_[0].kernel.name) +
+                         ", which serves fewer tokens of the layer; ask for one of them by its name"};
+      }
       const auto last = last_of(*kernel, first, max_tokens, choose);
       NVFP4_RETURN_IF_ERROR(last);
       auto planned = plan(**kernel, *last);
@@ -46,6 +51,10 @@ class DeviceSchedule {
   }
 
   [[nodiscard]] const std::vector<Range>& ranges() const { return ranges_; }
+  // Of NVFP4 weights; all kernels read the same.
+  [[nodiscard]] DeviceWeightLayout nvfp4_layout() const {
+    return ranges_.empty() ? DeviceWeightLayout::kFragment16x64 : ranges_[0].kernel.nvfp4_layout;
+  }
   [[nodiscard]] std::uint32_t max_tokens() const { return ranges_.empty() ? 0 : ranges_.back().max_tokens; }
   // The range that serves so many, at most max_tokens().
   [[nodiscard]] const Range& range_of(std::uint32_t num_tokens) const {

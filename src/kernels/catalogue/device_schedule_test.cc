@@ -104,5 +104,20 @@ TEST(DeviceSchedule, SaysWhatNoKernelServes) {
   EXPECT_THAT(schedule.error().to_string(), HasSubstr("too many"));
 }
 
+TEST(DeviceSchedule, AllKernelsReadOneLayout) {
+  std::array<DeviceLinearKernel, 2> kernels = kKernels;
+  const auto choose_of = [&](std::uint32_t max_tokens) -> Result<const DeviceLinearKernel*> {
+    return &kernels.at(max_tokens <= 8 ? 0 : 1);
+  };
+  EXPECT_EQ(DeviceLinearSchedule::make(100, choose_of, plan)->nvfp4_layout(), DeviceWeightLayout::kFragment16x64);
+  kernels[1].nvfp4_layout = DeviceWeightLayout::kBlockScaled16x64;
+  EXPECT_TRUE(DeviceLinearSchedule::make(8, choose_of, plan).ok());
+  const auto mixed = DeviceLinearSchedule::make(100, choose_of, plan);
+  ASSERT_FALSE(mixed.ok());
+  EXPECT_THAT(mixed.error().to_string(), HasSubstr("many: it reads weights in another layout than few"));
+  kernels[0].nvfp4_layout = DeviceWeightLayout::kBlockScaled16x64;
+  EXPECT_EQ(DeviceLinearSchedule::make(100, choose_of, plan)->nvfp4_layout(), DeviceWeightLayout::kBlockScaled16x64);
+}
+
 }  // namespace
 }  // namespace nvfp4::kernels

@@ -51,7 +51,7 @@ struct DeviceShardScales {
 };
 
 struct DeviceLinearWeight {
-  // NVFP4: kFragment16x64 [ceil(N / 16)][ceil(K / 64)][576]. Others: kRowMajor [N, K].
+  // NVFP4: the kernel's nvfp4_layout [ceil(N / 16)][ceil(K / 64)][576]. Others: kRowMajor [N, K].
   const void* elements = nullptr;
   DeviceShardScales shards;                // BF16: one shard of scale 1; ignored with per_row_scale
   const float* row_scales = nullptr;       // [N], with per_row_scale
@@ -90,6 +90,7 @@ struct DeviceLinearKernel {
                 const DeviceWorkspace& workspace, DeviceStream stream);
   // For more tokens than these another kernel that serves the problem is faster.
   std::uint32_t best_max_tokens = std::numeric_limits<std::uint32_t>::max();
+  DeviceWeightLayout nvfp4_layout = DeviceWeightLayout::kFragment16x64;  // in which it reads NVFP4 weights
 };
 
 }  // namespace nvfp4::kernels

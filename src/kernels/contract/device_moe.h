@@ -64,7 +64,7 @@ struct MoeProblem {
   [[nodiscard]] std::uint32_t num_ids() const { return num_global_experts == 0 ? num_experts : num_global_experts; }
 };
 
-// Experts on the device: E of them one after the other in every array. kFragment16x64.
+// Experts on the device: E of them one after the other in every array, in the kernel's nvfp4_layout.
 struct DeviceExperts {
   // [E][2I / 16, or I / 16 without a gate][ceil(H / 64)][576]. Gated: an interleaved pair, 8 rows of gate and the same
   // 8 rows of up in each row group.
@@ -117,6 +117,7 @@ struct DeviceMoeKernel {
                 const DeviceWorkspace& workspace, DeviceStream stream);
   // For more tokens than these another kernel that serves the problem is faster.
   std::uint32_t best_max_tokens = std::numeric_limits<std::uint32_t>::max();
+  DeviceWeightLayout nvfp4_layout = DeviceWeightLayout::kFragment16x64;  // in which it reads NVFP4 weights
 };
 
 }  // namespace nvfp4::kernels

@@ -1,10 +1,11 @@
-// Brings NVFP4 matrices on a GPU from the order of the file into the layout of the GPU kernels, and back:
-// layouts/fragment_16x64.h says how, and these give the same bytes.
+// Brings NVFP4 matrices on a GPU from the order of the file into a layout of the GPU kernels, and back, with the bytes
+// of layouts/fragment_16x64.h or layouts/block_scaled_16x64.h. The sizes of both are the same.
 #pragma once
 
 #include <cstdint>
 
 #include "device/device_stream.h"
+#include "kernels/contract/device_plan.h"
 #include "nvfp4/result.h"
 
 namespace nvfp4::kernels {
@@ -31,6 +32,7 @@ struct FragmentPacker {
                  const RowMajorMatrix<const std::uint8_t>& second, std::uint8_t* packed, DeviceStream stream);
   Status (*unpack)(const FragmentPieces& pieces, const std::uint8_t* packed, const RowMajorMatrix<std::uint8_t>& first,
                    const RowMajorMatrix<std::uint8_t>& second, DeviceStream stream);
+  DeviceWeightLayout layout = DeviceWeightLayout::kFragment16x64;
 };
 
 }  // namespace nvfp4::kernels

@@ -25,8 +25,9 @@ inline constexpr std::size_t kDeviceAlignment = 256;
 
 // How the elements of a weight lie in device memory.
 enum class DeviceWeightLayout : std::uint8_t {
-  kRowMajor,       // BF16 or E4M3 [out, in]
-  kFragment16x64,  // NVFP4 codes and scales in tiles (layouts/fragment_16x64.h)
+  kRowMajor,          // BF16 or E4M3 [out, in]
+  kFragment16x64,     // NVFP4 codes and scales in tiles (layouts/fragment_16x64.h)
+  kBlockScaled16x64,  // the same in the order of the FP4 instruction (layouts/block_scaled_16x64.h)
 };
 
 struct DeviceWorkspace {

@@ -171,7 +171,7 @@ Status unpack(const FragmentPieces& pieces, const std::uint8_t* packed, const Ro
                          pieces, packed, first, second);
 }
 
-constexpr FragmentPacker kPacker{pack, unpack};
+constexpr FragmentPacker kPacker{pack, unpack, DeviceWeightLayout::kFragment16x64};
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// The packing kernels against layouts/fragment_16x64.cc, byte for byte.
+// The packing kernels against layouts/fragment_16x64.cc and layouts/block_scaled_16x64.cc, byte for byte.
 #include "kernels/cuda_shared/fragment_pack.h"
 
 #include <gtest/gtest.h>
@@ -9,6 +9,8 @@
 
 #include "device/buffer.h"
 #include "device/stream.h"
+#include "kernels/cuda_shared/block_scaled_pack.h"
+#include "layouts/block_scaled_16x64.h"
 #include "layouts/fragment_16x64.h"
 #include "support/emulated_size.h"
 
@@ -66,7 +68,9 @@ class DeviceMatrix {
   Buffer codes_, scales_;
 };
 
-Bytes pack_on_host(const FragmentPieces& pieces, const HostMatrix& first, const HostMatrix& second) {
+Bytes pack_on_host(const FragmentPieces& pieces, const HostMatrix& first, const HostMatrix& second, bool is_scaled) {
+  const auto pack_one = is_scaled ? pack_block_scaled : pack_fragments;
+  const auto pack_pair = is_scaled ? pack_block_scaled_pair : pack_fragment_pair;
   const std::uint64_t group_rows = pieces.is_pair ? Fragment::kPairRows : Fragment::kRows;
   const std::uint64_t group_bytes = Fragment::row_group_bytes(pieces.cols);
   Bytes out;
@@ -77,9 +81,9 @@ Bytes pack_on_host(const FragmentPieces& pieces, const HostMatrix& first, const 
       out.resize(out.size() + group_bytes);
       std::uint8_t* const group = out.data() + out.size() - group_bytes;
       if (pieces.is_pair) {
-        pack_fragment_pair(first.from(from, pieces), second.from(from, pieces), shape, group);
+        pack_pair(first.from(from, pieces), second.from(from, pieces), shape, group);
       } else {
-        pack_fragments(first.from(from, pieces), shape, group);
+        pack_one(first.from(from, pieces), shape, group);
       }
     }
   }
@@ -92,7 +96,8 @@ const std::vector<FragmentPieces> kPieces = {
     {2, 9, 48, 16, true},       {3, 100, 2688, 32, true}, {8, 2688, 1856, 16, false}, {8, 768, 2048, 16, true},
     {1, 25600, 5120, 16, false}};
 
-TEST(FragmentPack, IsWhatTheHostPacksAndComesBack) {
+void expect_packed_and_back(const FragmentPacker& packer) {
+  const bool is_scaled = packer.layout == DeviceWeightLayout::kBlockScaled16x64;
   const auto stream = Stream::create();
   ASSERT_TRUE(stream.ok());
   const DeviceStream queue = stream.value().get();
@@ -102,13 +107,12 @@ TEST(FragmentPack, IsWhatTheHostPacksAndComesBack) {
     if (support::is_for_gpus_only(pieces.num_matrices * pieces.num_rows * pieces.cols, 50000)) continue;
     HostMatrix first(pieces, random);
     HostMatrix second(pieces, random);
-    const Bytes expected = pack_on_host(pieces, first, second);
+    const Bytes expected = pack_on_host(pieces, first, second, is_scaled);
     const DeviceMatrix device_first(first, queue);
     const DeviceMatrix device_second(second, queue);
     const auto packed = Buffer::allocate(expected.size());
     ASSERT_TRUE(packed.ok());
     ASSERT_TRUE(packed.value().fill(0xAA, queue).ok());
-    const auto& packer = cuda_fragment_packer();
     auto* const tiles = packed.value().as<std::uint8_t>();
     ASSERT_TRUE(packer.pack(pieces, device_first.read(), device_second.read(), tiles, queue).ok());
     Bytes found(expected.size());
@@ -118,12 +122,15 @@ TEST(FragmentPack, IsWhatTheHostPacksAndComesBack) {
     device_first.clear(queue);
     if (pieces.is_pair) device_second.clear(queue);
     ASSERT_TRUE(packer.unpack(pieces, tiles, device_first.write(), device_second.write(), queue).ok());
-    first.clear_codes_of_zero_scales(pieces);
-    if (pieces.is_pair) second.clear_codes_of_zero_scales(pieces);
+    if (!is_scaled) first.clear_codes_of_zero_scales(pieces);
+    if (!is_scaled && pieces.is_pair) second.clear_codes_of_zero_scales(pieces);
     device_first.expect_equal(first, queue);
     device_second.expect_equal(second, queue);
   }
 }
+
+TEST(FragmentPack, IsWhatTheHostPacksAndComesBack) { expect_packed_and_back(cuda_fragment_packer()); }
+TEST(BlockScaledPack, IsWhatTheHostPacksAndComesBack) { expect_packed_and_back(cuda_block_scaled_packer()); }
 
 }  // namespace
 }  // namespace nvfp4::kernels

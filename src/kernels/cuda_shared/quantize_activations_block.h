@@ -125,6 +125,20 @@ struct BlockScale {
     return float_from_bits(float_bits(round_magnitude(magnitude)) | sign);
   }
 
+  // A number whose E2M1 code is the value's: the quotient, or one on the same side of every border between two codes.
+  // Not negative where the code has no sign.
+  [[nodiscard]] NVFP4_HD float code_source(float value) const {
+    if (!is_exact) {
+      const float quotient = rounded_quotient(value, multiplier);
+      return quotient == 0.0F ? 0.0F : quotient;
+    }
+    const float magnitude = float_from_bits(float_bits(value) & kFloatMagnitudeMask);
+    const float doubled = fused_product(magnitude, high, rounded_product(magnitude, low));
+    const std::uint32_t sign = underflows(magnitude) ? 0U : float_bits(value) & kFloatSignMask;
+    return float_from_bits(float_bits(rounded_product(doubled, 0.5F)) | sign);
+  }
+  [[nodiscard]] NVFP4_HD std::uint8_t scale_code() const { return encode_e4m3_saturating(scale); }
+
  private:
   static constexpr float kZeroScaleSubstitute = 0.125F;  // compressed-tensors
   static constexpr float kE4m3LeastNormal = 0x1p-6F;

@@ -93,7 +93,9 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
 
 // Tokens of one chunk, and how many of its pairs each expert has if chunk_counts is there.
 template <std::uint32_t kValues>
-constexpr std::uint32_t kRouteThreads = kValues <= 4 ? 1024 : kValues <= 8 ? 512 : 256;
+constexpr std::uint32_t kRouteThreads = kValues <= 4   ? 1024
+                                        : kValues <= 8 ? 512
+                                                       : 256;
 
 template <std::uint32_t kValues>
 __global__ void __launch_bounds__(kRouteThreads<kValues>, 1)

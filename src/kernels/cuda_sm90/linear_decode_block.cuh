@@ -17,6 +17,7 @@
 
 #include "kernels/contract/device_plan.h"
 #include "kernels/cuda_shared/dependent_launch.cuh"
+#include "kernels/cuda_shared/dynamic_shared.cuh"
 #include "kernels/cuda_sm90/linear_decode_pipe.h"
 #include "kernels/cuda_sm90/linear_decode_tiles.cuh"
 #include "kernels/cuda_sm90/moe_decode_chunks.cuh"
@@ -233,7 +234,7 @@ class DecodeBlock {
     const std::uint32_t num = min(pipe_.piece_tiles, end_tile_ - asked.tile);
     const std::uint32_t num_bytes = num * kTileBytes;
     if (lane_ == 0) {
-      arrive_with_bytes(slot_full(slot), num_bytes);
+      arrive_expecting(slot_full(slot), num_bytes);
       copy_bulk(base_ + slot_at(slot), asked.from, num_bytes, slot_full(slot));
     }
     asked.from += num_bytes;
@@ -270,7 +271,7 @@ class DecodeBlock {
   __device__ __forceinline__ void ask_for_rows(const Items& items, std::uint32_t chunk) const {
     const std::uint32_t buffer = buffer_of(turn_of(items, chunk));
     const std::uint32_t count = pipe_.rows_stay ? call_.rows.count : chunks_.count(chunk);
-    if (lane_ == 0) arrive_with_bytes(rows_full(buffer), count * call_.matrices.num_cols * 2);
+    if (lane_ == 0) arrive_expecting(rows_full(buffer), count * call_.matrices.num_cols * 2);
     __syncwarp();
     for (std::uint32_t i = lane_; i < count; i += 32) ask_for_row(pipe_.rows_stay ? i : row_of(chunk, i), buffer, i);
   }
@@ -280,7 +281,7 @@ class DecodeBlock {
   }
   __device__ __forceinline__ void wait_for_rows(const Items& items, std::uint32_t chunk) const {
     const std::uint32_t turn = turn_of(items, chunk);
-    wait(rows_full(buffer_of(turn)), parity_of(turn));
+    wait_in_loop(rows_full(buffer_of(turn)), parity_of(turn));
   }
   // The last warp that leaves a chunk asks for the rows that take its place.
   __device__ __forceinline__ void leave_rows(const Items& items, std::uint32_t chunk) const {
@@ -288,12 +289,13 @@ class DecodeBlock {
     std::uint32_t num_before = 0;
     if (lane_ == 0) {
       std::uint32_t* const left = num_left(buffer_of(turn_of(items, chunk)));
+      __threadfence_block();  // the warp's loads of rows come before
       num_before = atomicAdd(left, 1U);
+      __threadfence_block();
       if (num_before == pipe_.num_warps - 1) *left = 0;
     }
     num_before = __shfl_sync(kLanes, num_before, 0);
     if (num_before != pipe_.num_warps - 1 || chunk + pipe_.row_buffers > items.last_chunk) return;
-    __threadfence_block();
     ask_for_rows(items, chunk + pipe_.row_buffers);
   }
   // Every warp passes every chunk of the block, whether it has items of it or not.
@@ -368,7 +370,7 @@ class DecodeBlock {
                                                 RingPlace& place, Asked& asked, TileSums<kColumns>& sums) const {
     for (std::uint32_t tile = first_tile_; tile < end_tile_;) {
       const std::uint32_t num = min(pipe_.piece_tiles, end_tile_ - tile);
-      wait(slot_full(place.slot), place.parity);
+      wait_in_loop(slot_full(place.slot), place.parity);
       multiply_tiles<kColumns>(shared_ + slot_at(place.slot), num, rows, tile * kTileColumnBytes, call_.sixteen, sums);
       tile += num;
       __syncwarp();
@@ -422,8 +424,7 @@ class DecodeBlock {
 template <class Sink, std::uint32_t kSplit, std::uint32_t kColumns>
 __global__ void __launch_bounds__(kMaxDecodeThreads, 1)
     decode_kernel(const __grid_constant__ DecodeCall call, const __grid_constant__ Sink sink) {
-  extern __shared__ __align__(128) std::uint8_t shared[];
-  DecodeBlock<Sink, kSplit, kColumns>(call, sink, shared).run();
+  DecodeBlock<Sink, kSplit, kColumns>(call, sink, dynamic_shared()).run();
 }
 
 // For every launch on the current device: as much shared memory as a block can have, and all of it for shared memory:

@@ -12,6 +12,7 @@
 
 #include "kernels/contract/device_plan.h"
 #include "kernels/cuda_shared/dependent_launch.cuh"
+#include "kernels/cuda_shared/dynamic_shared.cuh"
 #include "kernels/cuda_sm90/linear_decode_one.h"
 #include "kernels/cuda_sm90/linear_decode_tiles.cuh"
 #include "kernels/cuda_sm90/moe_decode_chunks.cuh"
@@ -173,7 +174,7 @@ class OneTokenBlock {
         copy_by_warp(base_ + slot_at(slot), reinterpret_cast<const std::uint8_t*>(from), num_tiles_ * kTileBytes);
       }
     }
-    close_copies();
+    end_copies();
   }
   // or by the copy engine, asked by one lane.
   __device__ __forceinline__ void ask(std::uint32_t slot, const std::uint8_t* from) const {
@@ -181,7 +182,7 @@ class OneTokenBlock {
       arrive(slot_full(slot));
       return;
     }
-    arrive_with_bytes(slot_full(slot), num_tiles_ * kTileBytes);
+    arrive_expecting(slot_full(slot), num_tiles_ * kTileBytes);
     copy_bulk(base_ + slot_at(slot), from, num_tiles_ * kTileBytes, slot_full(slot));
   }
   __device__ __forceinline__ void wait_for(std::uint32_t slot, std::uint32_t parity) const {
@@ -189,7 +190,7 @@ class OneTokenBlock {
       wait_for_oldest_copies(pipe_.slots);
       __syncwarp();
     } else {
-      wait(slot_full(slot), parity);
+      wait_in_loop(slot_full(slot), parity);
     }
   }
   __device__ __forceinline__ void refill(std::uint32_t slot, std::uint32_t turn) {
@@ -210,10 +211,10 @@ class OneTokenBlock {
       if constexpr (Sink::kAddsItems) from += pair_of_turn(turn) * call_.num_cols;
       for (std::uint32_t i = lane_; i < num_tiles_ * 8; i += 32) {
         const bool is_there = first_tile_ * 64 + i * 8 < call_.num_cols;
-        copy_16_bytes(row_at(turn) + i * 16, is_there ? from + i * 8 : call_.rows, is_there);
+        copy_16_bytes(row_at(turn) + i * 16, is_there ? from + i * 8 : call_.rows, is_there ? 16 : 0);
       }
     }
-    if constexpr (kByThreads) close_copies();
+    if constexpr (kByThreads) end_copies();
   }
 
   __device__ __forceinline__ void multiply() {
@@ -293,8 +294,7 @@ class OneTokenBlock {
 template <class Sink>
 __global__ void __launch_bounds__(kOneTokenThreads, 2)
     one_token_kernel(const __grid_constant__ OneTokenCall call, const __grid_constant__ Sink sink) {
-  extern __shared__ __align__(128) std::uint8_t shared[];
-  OneTokenBlock<Sink>(call, sink, shared).run();
+  OneTokenBlock<Sink>(call, sink, dynamic_shared()).run();
 }
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -14,7 +14,7 @@ constexpr std::uint32_t kFc1Bytes = 116U << 10;  // at least: two blocks would n
 constexpr std::uint32_t kMaxTurns = 32;  // of a warp: its lanes know one expert each
 
 constexpr std::uint32_t tiles_of(std::uint32_t cols) {
-  return (cols + Fragment16x64::kCols - 1) / Fragment16x64::kCols;
+  return static_cast<std::uint32_t>((cols + Fragment16x64::kCols - 1) / Fragment16x64::kCols);
 }
 std::uint32_t fc1_groups(const MoeProblem& p) {
   return static_cast<std::uint32_t>(p.fc1_rows() / Fragment16x64::kRows);

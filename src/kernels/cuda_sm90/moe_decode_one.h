@@ -7,7 +7,7 @@
 #include "device/device_stream.h"
 #include "kernels/contract/device_moe.h"
 #include "kernels/cuda_sm90/linear_decode_one.h"
-#include "kernels/cuda_sm90/moe_decode_chunks.cuh"
+#include "kernels/cuda_sm90/moe_decode_pairs.h"
 #include "nvfp4/result.h"
 
 namespace nvfp4::kernels::cuda_sm90 {

@@ -1,4 +1,5 @@
 #include "kernels/cuda_shared/dependent_launch.cuh"
+#include "kernels/cuda_sm90/moe_decode_chunks.cuh"
 #include "kernels/cuda_sm90/moe_decode_pairs.h"
 
 namespace nvfp4::kernels::cuda_sm90 {

@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "formats/bf16.h"
+#include "support/emulated_size.h"
 #include "support/gpu_moe.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
@@ -20,6 +21,7 @@ using support::MoeSpec;
 using support::MoeValues;
 using support::Random;
 using support::RandomMoe;
+using support::size_for;
 
 MoeProblem problem_of(ExpertFunction function, std::uint32_t hidden, std::uint32_t intermediate, std::uint32_t experts,
                       std::uint32_t top_k) {
@@ -33,16 +35,29 @@ MoeProblem problem_of(ExpertFunction function, std::uint32_t hidden, std::uint32
   return problem;
 }
 
+// Those of the emulation are small, of the same kinds: ragged tiles, more experts than pairs, long and short rows.
 std::vector<MoeProblem> problems() {
-  std::vector<MoeProblem> all = {
-      problem_of(ExpertFunction::kSilu, 256, 192, 12, 4),      problem_of(ExpertFunction::kGeluTanh, 208, 112, 20, 5),
-      problem_of(ExpertFunction::kSwigluOai, 1040, 336, 6, 2), problem_of(ExpertFunction::kRelu2, 336, 1040, 7, 6),
-      problem_of(ExpertFunction::kSilu, 16, 16, 300, 32),      problem_of(ExpertFunction::kRelu2, 4160, 48, 3, 1)};
+  using enum ExpertFunction;
+  std::vector<MoeProblem> all;
+  if (support::kIsEmulated) {
+    all = {problem_of(kSilu, 96, 80, 6, 4),        problem_of(kGeluTanh, 80, 48, 8, 5),
+           problem_of(kSwigluOai, 336, 112, 4, 2), problem_of(kRelu2, 112, 272, 5, 6),
+           problem_of(kSilu, 16, 16, 40, 12),      problem_of(kRelu2, 1040, 16, 2, 1)};
+  } else {
+    all = {problem_of(kSilu, 256, 192, 12, 4),      problem_of(kGeluTanh, 208, 112, 20, 5),
+           problem_of(kSwigluOai, 1040, 336, 6, 2), problem_of(kRelu2, 336, 1040, 7, 6),
+           problem_of(kSilu, 16, 16, 300, 32),      problem_of(kRelu2, 4160, 48, 3, 1)};
+  }
   all[1].shared_intermediate = 80;
   all[3].shared_intermediate = 32;
   all[2].num_global_experts = 9;
   all[0].router_weight_on_input = true;
   return all;
+}
+
+std::vector<std::uint32_t> token_counts() {
+  if (support::kIsEmulated) return {1, 2, 3, 5, 8, 13, 33};
+  return {1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 31, 33, 64};
 }
 
 // BF16 rounds y by at most 2^-8 of it. Sums in float32 round a few inner values to their other neighbour: a few steps
@@ -72,7 +87,7 @@ TEST(MoeDecode, MatchesTheReference) {
   const GpuQueue queue;
   Random random(1);
   for (const MoeProblem& problem : problems()) {
-    for (const std::uint32_t num_tokens : {1U, 2U, 4U, 7U, 8U, 9U, 16U, 31U, 64U}) {
+    for (const std::uint32_t num_tokens : token_counts()) {
       MoeSpec spec{problem, num_tokens};
       spec.ids = num_tokens % 2 == 0 ? IdPattern::kDistinct : IdPattern::kHoles;
       spec.has_shared_weights = num_tokens % 2 == 0;
@@ -85,8 +100,23 @@ TEST(MoeDecode, ServesAnyIds) {
   const GpuQueue queue;
   Random random(2);
   for (const IdPattern ids : {IdPattern::kFew, IdPattern::kOne, IdPattern::kDuplicates, IdPattern::kHoles}) {
-    for (const std::uint32_t num_tokens : {1U, 6U, 17U, 64U}) {
-      MoeSpec spec{problem_of(ExpertFunction::kSilu, 272, 144, 10, 3), num_tokens};
+    for (const std::uint32_t num_tokens : {1U, 6U, size_for(64, 25)}) {
+      MoeSpec spec{problem_of(ExpertFunction::kSilu, size_for(272, 80), size_for(144, 80), size_for(10, 5), 3),
+                   num_tokens};
+      spec.ids = ids;
+      expect_close(queue, spec, random);
+    }
+  }
+}
+
+// More items of a block than FC1's warps have slots for, and more experts than FC2's have.
+TEST(MoeDecode, OneTokenReadsLongLists) {
+  const GpuQueue queue;
+  Random random(7);
+  for (const auto& problem : {problem_of(ExpertFunction::kSilu, size_for(2048, 32), size_for(4096, 304), 9, 8),
+                              problem_of(ExpertFunction::kRelu2, 16, 1040, 20, 20)}) {
+    for (const IdPattern ids : {IdPattern::kDistinct, IdPattern::kHoles}) {
+      MoeSpec spec{problem, 1};
       spec.ids = ids;
       expect_close(queue, spec, random);
     }
@@ -110,12 +140,16 @@ TEST(MoeDecode, RoundsActivationsToNvfp4) {
   Random random(4);
   for (const Activation activation : {Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
     for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
-      for (const std::uint32_t num_tokens : {1U, 5U, 24U}) {
-        MoeSpec spec{problem_of(ExpertFunction::kSilu, 528, 208, 9, 3), num_tokens};
+      for (const std::uint32_t num_tokens : {1U, 5U, size_for(24, 13)}) {
+        const bool is_first = rule == QuantizerRule::kModelOpt;
+        MoeSpec spec{problem_of(ExpertFunction::kSilu, size_for(528, 144), size_for(208, 112), size_for(9, 5), 3),
+                     num_tokens};
+        spec.ids = is_first ? IdPattern::kDistinct : IdPattern::kHoles;
         spec.problem.activation = activation;
         spec.problem.input_rule = rule;
-        spec.problem.one_fc1_input_scale = num_tokens == 5;
-        spec.problem.shared_intermediate = num_tokens == 24 ? 64 : 0;
+        spec.problem.one_fc1_input_scale = is_first == (num_tokens == 5);
+        spec.problem.router_weight_on_input = !is_first && num_tokens > 5;
+        spec.problem.shared_intermediate = (num_tokens == 1) != is_first ? 64 : 0;
         expect_close(queue, spec, random);
       }
     }
@@ -126,8 +160,8 @@ TEST(MoeDecode, ComputesExactNumbersExactly) {
   const GpuQueue queue;
   Random random(5);
   for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
-    for (const std::uint32_t num_tokens : {1U, 4U, 9U, 64U}) {
-      MoeSpec spec{problem_of(function, 320, 176, 14, 4), num_tokens};
+    for (const std::uint32_t num_tokens : {1U, 4U, 9U, size_for(64, 33)}) {
+      MoeSpec spec{problem_of(function, size_for(320, 112), size_for(176, 80), size_for(14, 6), 4), num_tokens};
       spec.values = MoeValues::kExact;
       const RandomMoe moe(spec, random);
       std::vector<Bf16Bits> expected;

@@ -3,11 +3,15 @@
 //   word = exponent << 24 | second << 12 | first, as a sum: both are 12-bit two's complement, in units of
 //   2^(exponent - 127 - 10), and borrow from what is above them
 //
-// The exponent is that of the larger of the two as in float32, at least 10; the error of a number is at most 2^-11 of
+// The exponent is that of the larger of the two as in float32, at least 11; the error of a number is at most 2^-11 of
 // the larger, and integers up to 2047 are exact. Exponent 255, an infinity or a NaN: both read as NaN.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
+
+#include "kernels/cuda_shared/ptx/words.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
 
@@ -15,16 +19,10 @@ inline constexpr float kToInteger = 0x1.8p23F;  // the low bits of a sum with it
 inline constexpr std::uint32_t kToIntegerBits = 0x4B400000U;
 inline constexpr std::uint32_t kExponentBits = 0x7F800000U;
 
-__device__ __forceinline__ float larger_or_nan(float a, float b) {
-  float larger;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
-  return larger;
-}
-
 __device__ __forceinline__ std::uint32_t encode_pair(float first, float second) {
   const float larger = larger_or_nan(fabsf(first), fabsf(second));
-  constexpr std::uint32_t kRoundsUp = 1U << 12;  // what would be rounded to 2048 gets the next exponent
-  constexpr std::uint32_t kSmallest = 10U << 23;
+  constexpr std::uint32_t kRoundsUp = 1U << 12;   // what would be rounded to 2048 gets the next exponent
+  constexpr std::uint32_t kSmallest = 11U << 23;  // a unit that is no subnormal number
   const std::uint32_t exponent = max((__float_as_uint(larger) + kRoundsUp) & kExponentBits, kSmallest);
   const float unit = __uint_as_float((264U << 23) - exponent);  // 2^(10 + 127 - exponent)
   const std::uint32_t a = __float_as_uint(fmaf(first, unit, kToInteger));

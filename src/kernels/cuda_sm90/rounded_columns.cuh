@@ -27,9 +27,7 @@ __device__ __forceinline__ std::uint32_t largest_of_rows(std::uint32_t bits) {
   return bits;
 }
 // Of the two warps that share blocks.
-__device__ __forceinline__ void sync_pair(std::uint32_t warp) {
-  asm volatile("bar.sync %0, 64;" ::"r"(8 + warp / 2) : "memory");
-}
+__device__ __forceinline__ void sync_pair(std::uint32_t warp) { sync_warps(8 + warp / 2, 64); }
 
 // h[4 b], h[4 b + 1]: a lane's columns 2t and 2t + 1 of the b-th 8, in row g of the warp; h[4 b + 2], h[4 b + 3]: in
 // row g + 8, which kWholeBlocks means to exist. Else the warp beside has the other 8 rows, and calls this, too.

@@ -68,6 +68,13 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   launch.grid = config->gridDim;
   launch.block = config->blockDim;
   launch.dynamic_bytes = config->dynamicSmemBytes;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config->attrs[i];
+    if (attribute.id == cudaLaunchAttributeClusterDimension) launch.cluster = attribute.val.clusterDim.x;
+    if (attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization) {
+      launch.may_overlap = attribute.val.programmaticStreamSerializationAllowed != 0;
+    }
+  }
   return nvfp4::emulation::submit(launch) ? cudaSuccess : cudaErrorInvalidValue;
 }
 

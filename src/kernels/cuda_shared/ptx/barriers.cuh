@@ -1,4 +1,4 @@
-// Barriers in shared memory (mbarrier), at 32-bit addresses of it.
+// Barriers in shared memory (mbarrier), at 32-bit addresses of it, and the numbered ones of a block.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,16 @@ __device__ __forceinline__ bool try_barrier(std::uint32_t barrier, std::uint32_t
   return done != 0;
 }
 
-// The same without waiting.
+// Returns when it has ended. A loop around try_barrier() makes other machine code.
+__device__ __forceinline__ void wait_in_loop(std::uint32_t barrier, std::uint32_t parity) {
+  asm volatile(
+      "{\n.reg .pred over;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n@!over bra again;\n}" ::
+          "r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
+// Whether it has ended, without waiting.
 __device__ __forceinline__ bool test_barrier(std::uint32_t barrier, std::uint32_t parity) {
   std::uint32_t done;
   asm volatile(
@@ -48,6 +57,11 @@ __device__ __forceinline__ bool test_barrier(std::uint32_t barrier, std::uint32_
       : "r"(barrier), "r"(parity)
       : "memory");
   return done != 0;
+}
+
+// A barrier of whole warps; id 0 is that of __syncthreads().
+__device__ __forceinline__ void sync_warps(std::uint32_t id, std::uint32_t num_threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
 }
 
 }  // namespace nvfp4::kernels

@@ -37,6 +37,11 @@ __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(num_bytes) : "memory");
 }
 
+// The same, all of them from memory.
+__device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+
 // Arrives once all earlier copy_16_bytes() of this thread have landed; one of the barrier's `count`.
 __device__ __forceinline__ void arrive_when_copied(std::uint32_t barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
@@ -55,5 +60,8 @@ template <int kNewest>
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kNewest) : "memory");
 }
+
+// Returns when all copies of this thread have landed, also those of no group.
+__device__ __forceinline__ void wait_for_all_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 }  // namespace nvfp4::kernels

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda_shared/fp4_arithmetic.cuh"
+
 namespace nvfp4::kernels {
 
 // c[16][8] += a[16][16] * b[16][8] in BF16, summed in float32. A lane holds of A rows g, g + 8 and columns 2t, 2t + 1,
@@ -16,18 +18,30 @@ __device__ __forceinline__ void mma_m16n8k16(float (&c)[4], const std::uint32_t 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// c[16][8] += a[16][64] * b[64][8] in E2M1, each block of 16 along K times its E4M3 scale, summed in float32; sm_120a
-// and sm_121a. Codes lowest nibble first: a lane holds of A columns 8t to 8t + 7 of rows g (a[0]) and g + 8 (a[1]), and
-// 32 columns further (a[2], a[3]); of B rows 8t to 8t + 7 of column g (b[0]) and 32 rows further (b[1]); of C as above.
-// Scales of the four blocks, lowest byte first: of row g in lane 0 of a quad, of row g + 8 in lane 1; of column g of B
-// in lane 0.
+#if defined(__CUDA_ARCH_FEAT_SM120_ALL) || defined(__CUDA_ARCH_FEAT_SM121_ALL)
+#define NVFP4_HAS_FP4_INSTRUCTIONS 1
+#else
+#define NVFP4_HAS_FP4_INSTRUCTIONS 0
+#endif
+
+// c[16][8] += a[16][64] * b[64][8] in E2M1, each block of 16 along K times its E4M3 scale, summed in float32. Codes
+// lowest nibble first: a lane holds of A columns 8t to 8t + 7 of rows g (a[0]) and g + 8 (a[1]), and 32 columns further
+// (a[2], a[3]); of B rows 8t to 8t + 7 of column g (b[0]) and 32 rows further (b[1]); of C as above. Scales of the four
+// blocks, lowest byte first: of row g in lane 2 kRowLanes of a quad, of row g + 8 in the next one; of column g of B in
+// lane kColumnLane. One instruction on sm_120a and sm_121a; elsewhere arithmetic, for tests.
+template <std::uint32_t kRowLanes = 0, std::uint32_t kColumnLane = 0>
 __device__ __forceinline__ void mma_m16n8k64_nvfp4(float (&c)[4], const std::uint32_t (&a)[4],
                                                    const std::uint32_t (&b)[2], std::uint32_t scales_a,
                                                    std::uint32_t scales_b) {
+#if NVFP4_HAS_FP4_INSTRUCTIONS
   asm("mma.sync.aligned.kind::mxf4nvf4.block_scale.scale_vec::4X.m16n8k64.row.col.f32.e2m1.e2m1.f32.ue4m3 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3}, {%10}, {0, 0}, {%11}, {0, 0};"
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3}, {%10}, {0, %12}, {%11}, {0, %13};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(scales_a), "r"(scales_b));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(scales_a), "r"(scales_b), "n"(kRowLanes),
+        "n"(kColumnLane));
+#else
+  fp4_arithmetic::multiply<kRowLanes, kColumnLane>(c, a, b, scales_a, scales_b);
+#endif
 }
 
 // Four 8x8 matrices of 16-bit numbers; lane l gives the shared-memory address of row l % 8 of matrix l / 8. As B of

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "formats/e2m1.h"
+
 namespace nvfp4::kernels {
 
 // Two BF16 numbers times the low or the high half of a pair, subnormals kept. Before sm_90 there is no product: a sum
@@ -48,6 +50,53 @@ __device__ __forceinline__ std::uint32_t fuse_pairs(std::uint32_t a, std::uint32
   std::uint32_t result;
   asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
   return result;
+}
+
+// The larger of two numbers; NaN if one of them is.
+__device__ __forceinline__ float larger_or_nan(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+}
+
+// Does nothing, but where it stands: what depends on the value cannot be done before.
+__device__ __forceinline__ void pin(std::uint32_t& value) { asm volatile("" : "+r"(value)); }
+__device__ __forceinline__ void pin(float& value) { asm volatile("" : "+f"(value)); }
+// Likewise: the value is there afterwards.
+__device__ __forceinline__ void need(std::uint32_t value) { asm volatile("" ::"r"(value)); }
+
+// E2M1 codes of two numbers, the first one's in the low nibble: nearest, ties to even, saturating.
+__device__ __forceinline__ std::uint32_t encode_e2m1_pair(float low, float high) {
+#if defined(__CUDA_ARCH_FEAT_SM120_ALL) || defined(__CUDA_ARCH_FEAT_SM121_ALL)
+  std::uint32_t codes;
+  asm("{.reg .b8 pair; cvt.rn.satfinite.e2m1x2.f32 pair, %2, %1; cvt.u32.u8 %0, pair;}"
+      : "=r"(codes)
+      : "f"(low), "f"(high));
+  return codes;
+#else
+  return std::uint32_t{encode_e2m1(low)} | std::uint32_t{encode_e2m1(high)} << 4U;
+#endif
+}
+
+// The number of this lane, which the compiler takes for another one each time: what depends on it is computed where it
+// is needed, and not kept in registers.
+__device__ __forceinline__ std::uint32_t lane_from_here_on() {
+  std::uint32_t lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
+}
+
+// 16 bytes at a shared address.
+__device__ __forceinline__ void load_4_words(std::uint32_t* words, std::uint32_t address) {
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(address)
+               : "memory");
+}
+__device__ __forceinline__ std::uint32_t load_word(std::uint32_t address) {
+  std::uint32_t word;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(address) : "memory");
+  return word;
 }
 
 // 8 bytes at a shared address.

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "emulation/block.h"
+#include "emulation/warp_operations.h"
 
 namespace nvfp4::kernels {
 
@@ -11,7 +12,10 @@ inline void init_barrier(std::uint32_t barrier, std::uint32_t count) {
   emulation::Block& block = *emulation::Block::running();
   block.barriers.init(block, barrier, count);
 }
-inline void publish_barriers() {}
+inline void publish_barriers() {
+  emulation::Block& block = *emulation::Block::running();
+  block.barriers.publish(block);
+}
 inline void arrive(std::uint32_t barrier) {
   emulation::Block& block = *emulation::Block::running();
   block.barriers.arrive(block, barrier, 0);
@@ -25,5 +29,12 @@ inline bool try_barrier(std::uint32_t barrier, std::uint32_t parity) {
   return block.barriers.try_wait(block, barrier, parity);
 }
 inline bool test_barrier(std::uint32_t barrier, std::uint32_t parity) { return try_barrier(barrier, parity); }
+inline void wait_in_loop(std::uint32_t barrier, std::uint32_t parity) {
+  while (!try_barrier(barrier, parity)) {
+  }
+}
+inline void sync_warps(std::uint32_t id, std::uint32_t num_threads) {
+  emulation::synchronize_numbered(id, num_threads);
+}
 
 }  // namespace nvfp4::kernels

@@ -15,6 +15,7 @@ inline void copy_16_bytes(std::uint32_t to, const void* from, std::uint32_t num_
   emulation::Block& block = *emulation::Block::running();
   block.copies.copy(block, to, from, num_bytes);
 }
+inline void copy_16_bytes(std::uint32_t to, const void* from) { copy_16_bytes(to, from, 16); }
 inline void arrive_when_copied(std::uint32_t barrier) {
   emulation::Block& block = *emulation::Block::running();
   block.copies.arrive_when_copied(block, barrier);
@@ -28,6 +29,10 @@ template <int kNewest>
 void wait_for_copies() {
   emulation::Block& block = *emulation::Block::running();
   block.copies.wait_for_groups(block, kNewest);
+}
+inline void wait_for_all_copies() {
+  end_copies();
+  wait_for_copies<0>();
 }
 
 }  // namespace nvfp4::kernels

@@ -1,18 +1,26 @@
-// The header of the same name, for the host: one kernel runs at a time, and no clusters.
+// The header of the same name, for the host.
 #pragma once
 
 #include <cstdint>
 
 #include "emulation/block.h"
+#include "emulation/cluster.h"
 
 namespace nvfp4::kernels {
 
-inline void let_next_kernel_start() {}
-inline void wait_for_earlier_kernels() {}
-inline void arrive_at_cluster_barrier() { emulation::Block::running()->fail("waits for a cluster"); }
-inline void wait_for_cluster_barrier() { emulation::Block::running()->fail("waits for a cluster"); }
-inline std::uint32_t load_from_block(std::uint32_t /*address*/, std::uint32_t /*rank*/) {
-  emulation::Block::running()->fail("reads another block of a cluster");
+inline void let_next_kernel_start() { emulation::Block::running()->let_next_kernel_start(); }
+inline void wait_for_earlier_kernels() { emulation::Block::running()->wait_for_earlier_kernels(); }
+inline void arrive_at_cluster_barrier() {
+  emulation::Block& block = *emulation::Block::running();
+  block.cluster()->arrive(block);
+}
+inline void wait_for_cluster_barrier() {
+  emulation::Block& block = *emulation::Block::running();
+  block.cluster()->wait(block);
+}
+inline std::uint32_t load_from_block(std::uint32_t address, std::uint32_t rank) {
+  emulation::Block& block = *emulation::Block::running();
+  return block.cluster()->load(block, address, rank, __builtin_return_address(0));
 }
 
 }  // namespace nvfp4::kernels

@@ -11,9 +11,10 @@ inline void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32
   const std::uint32_t b[2] = {b0, b1};
   emulation::multiply_bf16(c, a, b);
 }
-inline void mma_m16n8k64_nvfp4(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
-                               std::uint32_t scales_a, std::uint32_t scales_b) {
-  emulation::multiply_nvfp4(c, a, b, scales_a, scales_b);
+template <std::uint32_t kRowLanes = 0, std::uint32_t kColumnLane = 0>
+void mma_m16n8k64_nvfp4(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], std::uint32_t scales_a,
+                        std::uint32_t scales_b) {
+  emulation::multiply_nvfp4(c, a, b, {scales_a, scales_b, kRowLanes, kColumnLane});
 }
 inline void load_matrices(std::uint32_t (&b)[4], std::uint32_t shared_address) {
   emulation::load_matrices(b, 4, false, shared_address);

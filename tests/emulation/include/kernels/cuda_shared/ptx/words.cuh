@@ -9,6 +9,7 @@
 #include "emulation/access.h"
 #include "emulation/block.h"
 #include "formats/bf16.h"
+#include "formats/e2m1.h"
 
 namespace nvfp4::kernels {
 
@@ -34,6 +35,22 @@ inline std::uint32_t select_bits(std::uint32_t mask, std::uint32_t a, std::uint3
 }
 inline std::uint32_t fuse_pairs(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
   return for_both_halves(a, b, c, [](float x, float y, float z) { return std::fma(x, y, z); });
+}
+inline float larger_or_nan(float a, float b) { return std::isnan(a) || std::isnan(b) ? NAN : std::fmax(a, b); }
+inline void pin(std::uint32_t& /*value*/) {}
+inline void pin(float& /*value*/) {}
+inline void need(std::uint32_t /*value*/) {}
+inline std::uint32_t encode_e2m1_pair(float low, float high) {
+  return std::uint32_t{encode_e2m1(low)} | std::uint32_t{encode_e2m1(high)} << 4U;
+}
+inline std::uint32_t lane_from_here_on() { return threadIdx.x % 32; }
+inline void load_4_words(std::uint32_t* words, std::uint32_t address) {
+  const auto* const from = reinterpret_cast<const uint4*>(emulation::Block::running()->shared.at(address));
+  const uint4 loaded = *from;
+  words[0] = loaded.x, words[1] = loaded.y, words[2] = loaded.z, words[3] = loaded.w;
+}
+inline std::uint32_t load_word(std::uint32_t address) {
+  return *reinterpret_cast<const std::uint32_t*>(emulation::Block::running()->shared.at(address));
 }
 inline void load_2_words(std::uint32_t* words, std::uint32_t address) {
   const auto* const from = reinterpret_cast<const uint2*>(emulation::Block::running()->shared.at(address));
