@@ -32,7 +32,7 @@ struct FloatValues {
 };
 
 template <class Values>
-__device__ __forceinline__ void load_values(const QuantizeCodes& q, const Source& source, std::uint32_t row,
+__device__ __forceinline__ void load_values(const QuantizeCodes& q, const Source& source, std::uint32_t /*row*/,
                                             std::uint32_t k, Values& values) {
   values.load(q.rows, source, k);
 }
