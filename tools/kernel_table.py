@@ -20,14 +20,14 @@ import sys
 import sysconfig
 
 MATRIX = re.compile(r"^(HMMA|HGMMA|OMMA|QMMA|IMMA|QGMMA)\b")
-# Of an architecture and kernels whose name matches: the machine code has each of these.
+# Of the archives so called, an architecture and kernels whose name matches, of which there is one at least: the machine
+# code has this instruction.
 REQUIRED = [
-    ("sm_120a", r"nvfp4_mma|block_scaled", [r"OMMA\.SF.*E2M1"]),
-    ("sm_121a", r"nvfp4_mma|block_scaled", [r"OMMA\.SF.*E2M1"]),
-    ("sm_120a", r"quantize.*codes", [r"F2FP.*E2M1"]),
-    ("sm_121a", r"quantize.*codes", [r"F2FP.*E2M1"]),
-    ("sm_90a", r"wgmma_kernel", [r"HGMMA"]),
-]
+    ("cuda_sm120", arch, kernels, instruction) for arch in ("sm_120a", "sm_121a")
+    for kernels, instruction in ((r"^fp4_kernel", r"OMMA\.SF.*E2M1"), (r"^fp4_kernel.*ExpertUp", r"F2FP.*E2M1"))
+] + [
+    ("cuda_shared", arch, r"^quantize_to_codes", r"F2FP.*E2M1") for arch in ("sm_120a", "sm_121a")
+] + [("cuda_sm90", "sm_90a", r"^wgmma_kernel", r"HGMMA")]
 LOCAL_MEMORY = re.compile(r"\b(STL|LDL)\b")
 MAY_SPILL = re.compile(r"wgmma_kernel<ExpertUp<3>")  # in the epilogue of W4A4 without a gate, not in the main loop
 
@@ -73,10 +73,10 @@ def short_name(name):
     return re.sub(r"\((?:unsigned int|int|bool|[\w:]+)\)", "", name)
 
 
-def resources(tool, path):
+def resources(tool, options):
     """(architecture, kernel) -> registers, stack and shared bytes."""
     found, architecture, function = {}, None, None
-    for line in output_of(tool, "-res-usage", path).splitlines():
+    for line in output_of(tool, *options, "-res-usage").splitlines():
         if match := re.match(r"arch = (\w+)", line):
             architecture = match[1]
         elif match := re.match(r"\s*Function (\S+):", line):
@@ -89,10 +89,10 @@ def resources(tool, path):
     return found
 
 
-def machine_code(tool, path):
+def machine_code(tool, options):
     """(architecture, kernel) -> instructions."""
     found, architecture, code = {}, None, None
-    for line in output_of(tool, "-sass", path).splitlines():
+    for line in output_of(tool, *options, "-sass").splitlines():
         if match := re.match(r"arch = (\w+)", line):
             architecture, code = match[1], None
         elif match := re.match(r"\s*Function : (\S+)", line):
@@ -126,7 +126,8 @@ def main_loop(code):
 
 
 def rows_of(tool, path, architecture, pattern):
-    used, code = resources(tool, path), machine_code(tool, path)
+    options = [*(["-arch", architecture] if architecture else []), path]
+    used, code = resources(tool, options), machine_code(tool, options)
     names = demangled(sorted({name for _, name in used}))
     for (arch, name), numbers in sorted(used.items(), key=lambda item: (item[0][0], names[item[0][1]])):
         short = short_name(names[name])
@@ -137,20 +138,23 @@ def rows_of(tool, path, architecture, pattern):
         yield {"kernel": short, "arch": arch, **numbers, "instructions": len(instructions),
                "local_memory_instructions": sum(bool(LOCAL_MEMORY.search(i.text)) for i in instructions),
                "loop_instructions": length, "loop_products": matrix,
-               "has": [want for of_arch, of_name, wants in REQUIRED if of_arch == arch and re.search(of_name, short)
-                       for want in wants if any(re.search(want, i.text) for i in instructions)]}
+               "archive": pathlib.Path(path).name,
+               "has": [want for _, of_arch, of_name, want in REQUIRED if of_arch == arch and re.search(of_name, short)
+                       and any(re.search(want, i.text) for i in instructions)]}
 
 
 def complaints(rows):
     for row in rows:
         if row["local_memory_instructions"] and not MAY_SPILL.search(row["kernel"]):
             yield f"{row['arch']} {row['kernel']}: {row['local_memory_instructions']} instructions for local memory"
-    for arch, of_name, wants in REQUIRED:
-        concerned = [row for row in rows if row["arch"] == arch and re.search(of_name, row["kernel"])]
+    for archive, arch, of_name, want in REQUIRED:
+        of_archive = [row for row in rows if archive in row["archive"] and row["arch"] == arch]
+        concerned = [row for row in of_archive if re.search(of_name, row["kernel"])]
+        if of_archive and not concerned:
+            yield f"{arch}: no kernel {of_name} in {of_archive[0]['archive']}"
         for row in concerned:
-            for want in wants:
-                if want not in row["has"]:
-                    yield f"{arch} {row['kernel']}: no instruction {want}"
+            if want not in row["has"]:
+                yield f"{arch} {row['kernel']}: no instruction {want}"
 
 
 def print_table(rows):
