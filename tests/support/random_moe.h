@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "formats/bf16.h"
@@ -44,6 +45,27 @@ struct MoeSpec {
   int x_exponent = 0;               // x is of the order of 2^x_exponent; what experts compute is not
   bool has_shared_weights = false;  // with a shared expert
 };
+
+inline kernels::MoeProblem moe_problem(kernels::ExpertFunction function, std::uint32_t hidden,
+                                       std::uint32_t intermediate, std::uint32_t num_experts, std::uint32_t top_k) {
+  kernels::MoeProblem problem;
+  problem.function = function;
+  problem.hidden = hidden;
+  problem.intermediate = intermediate;
+  problem.num_experts = num_experts;
+  problem.top_k = top_k;
+  problem.swiglu_limit = 3.0F;
+  return problem;
+}
+
+// For messages of tests; found by its argument.
+inline std::string describe(const MoeSpec& spec) {
+  const kernels::MoeProblem& p = spec.problem;
+  return std::string(kernels::expert_function_name(p.function)) + " H " + std::to_string(p.hidden) + " I " +
+         std::to_string(p.intermediate) + " E " + std::to_string(p.num_experts) + " k " + std::to_string(p.top_k) +
+         " T " + std::to_string(spec.num_tokens) + " activation " + std::to_string(static_cast<int>(p.activation)) +
+         " ids " + std::to_string(static_cast<int>(spec.ids));
+}
 
 class RandomMoe {
  public:

@@ -25,23 +25,9 @@ using support::RandomMoe;
 
 MoeProblem problem_of(ExpertFunction function, std::uint32_t hidden, std::uint32_t intermediate, std::uint32_t experts,
                       std::uint32_t top_k, Activation activation = Activation::kNvfp4Static) {
-  MoeProblem problem;
+  MoeProblem problem = support::moe_problem(function, hidden, intermediate, experts, top_k);
   problem.activation = activation;
-  problem.function = function;
-  problem.hidden = hidden;
-  problem.intermediate = intermediate;
-  problem.num_experts = experts;
-  problem.top_k = top_k;
-  problem.swiglu_limit = 3.0F;
   return problem;
-}
-
-std::string describe(const MoeSpec& spec) {
-  const MoeProblem& p = spec.problem;
-  return std::string(expert_function_name(p.function)) + " H " + std::to_string(p.hidden) + " I " +
-         std::to_string(p.intermediate) + " E " + std::to_string(p.num_experts) + " k " + std::to_string(p.top_k) +
-         " T " + std::to_string(spec.num_tokens) + " activation " + std::to_string(static_cast<int>(p.activation)) +
-         " ids " + std::to_string(static_cast<int>(spec.ids));
 }
 
 // Products of the layer.

@@ -19,33 +19,14 @@ namespace {
 using support::GpuMoe;
 using support::GpuQueue;
 using support::IdPattern;
+using support::moe_problem;
 using support::MoeSpec;
 using support::MoeValues;
 using support::Random;
 using support::RandomMoe;
 
-MoeProblem problem_of(ExpertFunction function, std::uint32_t hidden, std::uint32_t intermediate, std::uint32_t experts,
-                      std::uint32_t top_k) {
-  MoeProblem problem;
-  problem.function = function;
-  problem.hidden = hidden;
-  problem.intermediate = intermediate;
-  problem.num_experts = experts;
-  problem.top_k = top_k;
-  problem.swiglu_limit = 3.0F;
-  return problem;
-}
-
 std::vector<Bf16Bits> run(const GpuQueue& queue, const RandomMoe& moe) {
   return GpuMoe(queue, moe).run(moe_nvfp4_bf16_mma(), 0, moe.spec().num_tokens);
-}
-
-std::string describe(const MoeSpec& spec) {
-  const MoeProblem& p = spec.problem;
-  return std::string(expert_function_name(p.function)) + " H " + std::to_string(p.hidden) + " I " +
-         std::to_string(p.intermediate) + " E " + std::to_string(p.num_experts) + " k " + std::to_string(p.top_k) +
-         " T " + std::to_string(spec.num_tokens) + " activation " + std::to_string(static_cast<int>(p.activation)) +
-         " ids " + std::to_string(static_cast<int>(spec.ids));
 }
 
 // BF16 rounds y by at most 2^-8 of it. Sums in float32 round a few inner values to their other neighbour: a few steps
@@ -60,9 +41,9 @@ void expect_close(const GpuQueue& queue, const MoeSpec& spec, Random& random) {
 
 std::vector<MoeProblem> problems() {
   std::vector<MoeProblem> all = {
-      problem_of(ExpertFunction::kSilu, 256, 192, 12, 4),      problem_of(ExpertFunction::kGeluTanh, 208, 112, 20, 5),
-      problem_of(ExpertFunction::kSwigluOai, 1040, 336, 6, 2), problem_of(ExpertFunction::kRelu2, 336, 1040, 7, 6),
-      problem_of(ExpertFunction::kSilu, 16, 16, 300, 32),      problem_of(ExpertFunction::kRelu2, 528, 48, 1, 1)};
+      moe_problem(ExpertFunction::kSilu, 256, 192, 12, 4),      moe_problem(ExpertFunction::kGeluTanh, 208, 112, 20, 5),
+      moe_problem(ExpertFunction::kSwigluOai, 1040, 336, 6, 2), moe_problem(ExpertFunction::kRelu2, 336, 1040, 7, 6),
+      moe_problem(ExpertFunction::kSilu, 16, 16, 300, 32),      moe_problem(ExpertFunction::kRelu2, 528, 48, 1, 1)};
   all[1].shared_intermediate = 80;
   all[3].shared_intermediate = 32;
   all[2].num_global_experts = 9;
@@ -97,7 +78,7 @@ TEST(MoeMma, ServesAnyNumberOfRowsOfAnExpert) {
   Random random(9);
   for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
     for (const auto& [num_tokens, num_experts] : {std::pair{6U, 4U}, {20U, 4U}, {40U, 4U}, {50U, 2U}, {200U, 1U}}) {
-      MoeSpec spec{problem_of(function, 80, 48, num_experts, std::min(num_experts, 2U)), num_tokens};
+      MoeSpec spec{moe_problem(function, 80, 48, num_experts, std::min(num_experts, 2U)), num_tokens};
       if (num_tokens == 200) spec.problem.hidden = spec.problem.intermediate = support::kIsEmulated ? 16 : 80;
       spec.problem.shared_intermediate = 16;
       spec.ids = IdPattern::kHoles;
@@ -111,8 +92,8 @@ TEST(MoeMma, ServesAnyIds) {
   Random random(2);
   for (const IdPattern ids : {IdPattern::kFew, IdPattern::kOne, IdPattern::kDuplicates, IdPattern::kHoles}) {
     for (const std::uint32_t num_tokens : {1U, 25U, 100U, 700U}) {
-      MoeSpec spec{problem_of(ExpertFunction::kSilu, 272, 144, 10, 3), num_tokens};
-      if (support::kIsEmulated) spec.problem = problem_of(ExpertFunction::kSilu, 80, 32, 10, 3);
+      MoeSpec spec{moe_problem(ExpertFunction::kSilu, 272, 144, 10, 3), num_tokens};
+      if (support::kIsEmulated) spec.problem = moe_problem(ExpertFunction::kSilu, 80, 32, 10, 3);
       if (support::is_for_gpus_only(num_tokens, 25)) continue;
       spec.ids = ids;
       expect_close(queue, spec, random);
@@ -127,8 +108,8 @@ TEST(MoeMma, ALayersErrorIsThatOfTwoRoundings) {
   for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
     for (const std::uint32_t num_tokens : {16U, 100U}) {
       if (support::is_for_gpus_only(num_tokens, 16)) continue;
-      MoeSpec spec{problem_of(function, 1024, 512, 16, 4), num_tokens};
-      if (support::kIsEmulated) spec.problem = problem_of(function, 208, 80, 4, 2);
+      MoeSpec spec{moe_problem(function, 1024, 512, 16, 4), num_tokens};
+      if (support::kIsEmulated) spec.problem = moe_problem(function, 208, 80, 4, 2);
       const RandomMoe moe(spec, random);
       EXPECT_LE(reference::relative_error(run(queue, moe), moe.reference()), 2.5e-3) << describe(moe.spec());
     }
@@ -138,7 +119,7 @@ TEST(MoeMma, ALayersErrorIsThatOfTwoRoundings) {
 TEST(MoeMma, WithoutExpertsAnswersZero) {
   const GpuQueue queue;
   Random random(4);
-  MoeSpec spec{problem_of(ExpertFunction::kSilu, 128, 64, 8, 4), 90};
+  MoeSpec spec{moe_problem(ExpertFunction::kSilu, 128, 64, 8, 4), 90};
   spec.ids = IdPattern::kNone;
   const RandomMoe moe(spec, random);
   EXPECT_TRUE(run(queue, moe) == std::vector<Bf16Bits>(std::size_t{90} * 128, 0));
@@ -151,8 +132,8 @@ TEST(MoeMma, RoundsActivationsToNvfp4) {
     for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
       for (const std::uint32_t num_tokens : {5U, 90U, 300U}) {
         if (support::is_for_gpus_only(num_tokens, 90)) continue;
-        MoeSpec spec{problem_of(ExpertFunction::kSilu, 528, 208, 9, 3), num_tokens};
-        if (support::kIsEmulated) spec = MoeSpec{problem_of(ExpertFunction::kSilu, 48, 32, 6, 2), num_tokens / 3 + 1};
+        MoeSpec spec{moe_problem(ExpertFunction::kSilu, 528, 208, 9, 3), num_tokens};
+        if (support::kIsEmulated) spec = MoeSpec{moe_problem(ExpertFunction::kSilu, 48, 32, 6, 2), num_tokens / 3 + 1};
         spec.problem.activation = activation;
         spec.problem.input_rule = rule;
         spec.problem.one_fc1_input_scale = num_tokens == 5;
@@ -169,8 +150,8 @@ TEST(MoeMma, ComputesExactNumbersExactly) {
   Random random(6);
   for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
     for (const std::uint32_t num_tokens : {9U, 64U, 200U}) {
-      MoeSpec spec{problem_of(function, 320, 176, 14, 4), num_tokens};
-      if (support::kIsEmulated) spec.problem = problem_of(function, 80, 48, 14, 4);
+      MoeSpec spec{moe_problem(function, 320, 176, 14, 4), num_tokens};
+      if (support::kIsEmulated) spec.problem = moe_problem(function, 80, 48, 14, 4);
       if (support::is_for_gpus_only(num_tokens, 64)) continue;
       spec.values = MoeValues::kExact;
       const RandomMoe moe(spec, random);
@@ -186,7 +167,7 @@ TEST(MoeMma, ATokensBitsDoNotDependOnOthers) {
   Random random(7);
   constexpr std::uint32_t kHidden = support::kIsEmulated ? 80 : 512;
   constexpr std::uint32_t kTokens = support::kIsEmulated ? 160 : 600;
-  MoeSpec spec{problem_of(ExpertFunction::kSilu, kHidden, support::kIsEmulated ? 16 : 128, 4, 2), kTokens};
+  MoeSpec spec{moe_problem(ExpertFunction::kSilu, kHidden, support::kIsEmulated ? 16 : 128, 4, 2), kTokens};
   spec.problem.batch_invariant = true;
   const RandomMoe moe(spec, random);
   const GpuMoe gpu(queue, moe);
@@ -201,8 +182,8 @@ TEST(MoeMma, KeepsToTheEndsOfBf16) {
   const GpuQueue queue;
   Random random(8);
   for (const int exponent : {-100, 100}) {
-    MoeSpec spec{problem_of(ExpertFunction::kSilu, 256, 128, 8, 2), 150};
-    if (support::kIsEmulated) spec = MoeSpec{problem_of(ExpertFunction::kSilu, 80, 32, 4, 2), 20};
+    MoeSpec spec{moe_problem(ExpertFunction::kSilu, 256, 128, 8, 2), 150};
+    if (support::kIsEmulated) spec = MoeSpec{moe_problem(ExpertFunction::kSilu, 80, 32, 4, 2), 20};
     spec.x_exponent = exponent;
     expect_close(queue, spec, random);
   }
@@ -221,7 +202,7 @@ TEST(MoeMmaRefusal, SaysWhatIsNotPossible) {
   DeviceCaps caps;
   caps.num_sms = 108;
   caps.shared_bytes_per_block = 101376;
-  const MoeProblem problem = problem_of(ExpertFunction::kSilu, 2048, 768, 128, 8);
+  const MoeProblem problem = moe_problem(ExpertFunction::kSilu, 2048, 768, 128, 8);
   const auto refusal = moe_nvfp4_bf16_mma().refusal;
   for (const std::uint32_t sm : {80U, 86U, 89U, 90U, 120U, 121U}) {
     caps.sm = sm;

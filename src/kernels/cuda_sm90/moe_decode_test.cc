@@ -17,36 +17,25 @@ namespace {
 using support::GpuMoe;
 using support::GpuQueue;
 using support::IdPattern;
+using support::moe_problem;
 using support::MoeSpec;
 using support::MoeValues;
 using support::Random;
 using support::RandomMoe;
 using support::size_for;
 
-MoeProblem problem_of(ExpertFunction function, std::uint32_t hidden, std::uint32_t intermediate, std::uint32_t experts,
-                      std::uint32_t top_k) {
-  MoeProblem problem;
-  problem.function = function;
-  problem.hidden = hidden;
-  problem.intermediate = intermediate;
-  problem.num_experts = experts;
-  problem.top_k = top_k;
-  problem.swiglu_limit = 3.0F;
-  return problem;
-}
-
 // Those of the emulation are small, of the same kinds: ragged tiles, more experts than pairs, long and short rows.
 std::vector<MoeProblem> problems() {
   using enum ExpertFunction;
   std::vector<MoeProblem> all;
   if (support::kIsEmulated) {
-    all = {problem_of(kSilu, 96, 80, 6, 4),        problem_of(kGeluTanh, 80, 48, 8, 5),
-           problem_of(kSwigluOai, 336, 112, 4, 2), problem_of(kRelu2, 112, 272, 5, 6),
-           problem_of(kSilu, 16, 16, 40, 12),      problem_of(kRelu2, 1040, 16, 2, 1)};
+    all = {moe_problem(kSilu, 96, 80, 6, 4),        moe_problem(kGeluTanh, 80, 48, 8, 5),
+           moe_problem(kSwigluOai, 336, 112, 4, 2), moe_problem(kRelu2, 112, 272, 5, 6),
+           moe_problem(kSilu, 16, 16, 40, 12),      moe_problem(kRelu2, 1040, 16, 2, 1)};
   } else {
-    all = {problem_of(kSilu, 256, 192, 12, 4),      problem_of(kGeluTanh, 208, 112, 20, 5),
-           problem_of(kSwigluOai, 1040, 336, 6, 2), problem_of(kRelu2, 336, 1040, 7, 6),
-           problem_of(kSilu, 16, 16, 300, 32),      problem_of(kRelu2, 4160, 48, 3, 1)};
+    all = {moe_problem(kSilu, 256, 192, 12, 4),      moe_problem(kGeluTanh, 208, 112, 20, 5),
+           moe_problem(kSwigluOai, 1040, 336, 6, 2), moe_problem(kRelu2, 336, 1040, 7, 6),
+           moe_problem(kSilu, 16, 16, 300, 32),      moe_problem(kRelu2, 4160, 48, 3, 1)};
   }
   all[1].shared_intermediate = 80;
   all[3].shared_intermediate = 32;
@@ -66,14 +55,6 @@ double tolerance(Activation activation) { return 0x1p-8 + (activation == Activat
 
 std::vector<Bf16Bits> run(const GpuQueue& queue, const RandomMoe& moe) {
   return GpuMoe(queue, moe).run(moe_nvfp4_bf16_mma_bulk(), 0, moe.spec().num_tokens);
-}
-
-std::string describe(const MoeSpec& spec) {
-  const MoeProblem& p = spec.problem;
-  return std::string(expert_function_name(p.function)) + " H " + std::to_string(p.hidden) + " I " +
-         std::to_string(p.intermediate) + " E " + std::to_string(p.num_experts) + " k " + std::to_string(p.top_k) +
-         " T " + std::to_string(spec.num_tokens) + " activation " + std::to_string(static_cast<int>(p.activation)) +
-         " ids " + std::to_string(static_cast<int>(spec.ids));
 }
 
 void expect_close(const GpuQueue& queue, const MoeSpec& spec, Random& random) {
@@ -101,7 +82,7 @@ TEST(MoeDecode, ServesAnyIds) {
   Random random(2);
   for (const IdPattern ids : {IdPattern::kFew, IdPattern::kOne, IdPattern::kDuplicates, IdPattern::kHoles}) {
     for (const std::uint32_t num_tokens : {1U, 6U, size_for(64, 25)}) {
-      MoeSpec spec{problem_of(ExpertFunction::kSilu, size_for(272, 80), size_for(144, 80), size_for(10, 5), 3),
+      MoeSpec spec{moe_problem(ExpertFunction::kSilu, size_for(272, 80), size_for(144, 80), size_for(10, 5), 3),
                    num_tokens};
       spec.ids = ids;
       expect_close(queue, spec, random);
@@ -113,8 +94,8 @@ TEST(MoeDecode, ServesAnyIds) {
 TEST(MoeDecode, OneTokenReadsLongLists) {
   const GpuQueue queue;
   Random random(7);
-  for (const auto& problem : {problem_of(ExpertFunction::kSilu, size_for(2048, 32), size_for(4096, 304), 9, 8),
-                              problem_of(ExpertFunction::kRelu2, 16, 1040, 20, 20)}) {
+  for (const auto& problem : {moe_problem(ExpertFunction::kSilu, size_for(2048, 32), size_for(4096, 304), 9, 8),
+                              moe_problem(ExpertFunction::kRelu2, 16, 1040, 20, 20)}) {
     for (const IdPattern ids : {IdPattern::kDistinct, IdPattern::kHoles}) {
       MoeSpec spec{problem, 1};
       spec.ids = ids;
@@ -127,7 +108,7 @@ TEST(MoeDecode, WithoutExpertsAnswersZero) {
   const GpuQueue queue;
   Random random(3);
   for (const std::uint32_t num_tokens : {1U, 20U}) {
-    MoeSpec spec{problem_of(ExpertFunction::kSilu, 128, 64, 8, 4), num_tokens};
+    MoeSpec spec{moe_problem(ExpertFunction::kSilu, 128, 64, 8, 4), num_tokens};
     spec.ids = IdPattern::kNone;
     const RandomMoe moe(spec, random);
     const std::vector<Bf16Bits> zeros(std::size_t{num_tokens} * 128, 0);
@@ -142,7 +123,7 @@ TEST(MoeDecode, RoundsActivationsToNvfp4) {
     for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
       for (const std::uint32_t num_tokens : {1U, 5U, size_for(24, 13)}) {
         const bool is_first = rule == QuantizerRule::kModelOpt;
-        MoeSpec spec{problem_of(ExpertFunction::kSilu, size_for(528, 144), size_for(208, 112), size_for(9, 5), 3),
+        MoeSpec spec{moe_problem(ExpertFunction::kSilu, size_for(528, 144), size_for(208, 112), size_for(9, 5), 3),
                      num_tokens};
         spec.ids = is_first ? IdPattern::kDistinct : IdPattern::kHoles;
         spec.problem.activation = activation;
@@ -161,7 +142,7 @@ TEST(MoeDecode, ComputesExactNumbersExactly) {
   Random random(5);
   for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
     for (const std::uint32_t num_tokens : {1U, 4U, 9U, size_for(64, 33)}) {
-      MoeSpec spec{problem_of(function, size_for(320, 112), size_for(176, 80), size_for(14, 6), 4), num_tokens};
+      MoeSpec spec{moe_problem(function, size_for(320, 112), size_for(176, 80), size_for(14, 6), 4), num_tokens};
       spec.values = MoeValues::kExact;
       const RandomMoe moe(spec, random);
       std::vector<Bf16Bits> expected;
@@ -175,14 +156,14 @@ TEST(MoeDecode, KeepsToTheEndsOfBf16) {
   const GpuQueue queue;
   Random random(6);
   for (const int exponent : {-100, 100}) {
-    MoeSpec spec{problem_of(ExpertFunction::kSilu, 256, 128, 8, 2), 6};
+    MoeSpec spec{moe_problem(ExpertFunction::kSilu, 256, 128, 8, 2), 6};
     spec.x_exponent = exponent;
     expect_close(queue, spec, random);
   }
 }
 
 TEST(MoeDecode, RefusesWhatItDoesNotKeep) {
-  MoeProblem problem = problem_of(ExpertFunction::kSilu, 2048, 768, 16, 8);
+  MoeProblem problem = moe_problem(ExpertFunction::kSilu, 2048, 768, 16, 8);
   const auto device = Device::open(0);
   ASSERT_TRUE(device);
   EXPECT_EQ(moe_nvfp4_bf16_mma_bulk().refusal(problem, device->caps(), 40), "");

@@ -15,33 +15,14 @@ namespace {
 using support::GpuMoe;
 using support::GpuQueue;
 using support::IdPattern;
+using support::moe_problem;
 using support::MoeSpec;
 using support::MoeValues;
 using support::Random;
 using support::RandomMoe;
 
-MoeProblem problem_of(ExpertFunction function, std::uint32_t hidden, std::uint32_t intermediate, std::uint32_t experts,
-                      std::uint32_t top_k) {
-  MoeProblem problem;
-  problem.function = function;
-  problem.hidden = hidden;
-  problem.intermediate = intermediate;
-  problem.num_experts = experts;
-  problem.top_k = top_k;
-  problem.swiglu_limit = 3.0F;
-  return problem;
-}
-
 std::vector<Bf16Bits> run(const GpuQueue& queue, const RandomMoe& moe) {
   return GpuMoe(queue, moe).run(moe_nvfp4_bf16_wgmma(), 0, moe.spec().num_tokens);
-}
-
-std::string describe(const MoeSpec& spec) {
-  const MoeProblem& p = spec.problem;
-  return std::string(expert_function_name(p.function)) + " H " + std::to_string(p.hidden) + " I " +
-         std::to_string(p.intermediate) + " E " + std::to_string(p.num_experts) + " k " + std::to_string(p.top_k) +
-         " T " + std::to_string(spec.num_tokens) + " activation " + std::to_string(static_cast<int>(p.activation)) +
-         " ids " + std::to_string(static_cast<int>(spec.ids));
 }
 
 // BF16 rounds y by at most 2^-8 of it. Sums in float32 round a few inner values to their other neighbour: a few steps
@@ -56,9 +37,9 @@ void expect_close(const GpuQueue& queue, const MoeSpec& spec, Random& random) {
 
 std::vector<MoeProblem> problems() {
   std::vector<MoeProblem> all = {
-      problem_of(ExpertFunction::kSilu, 256, 192, 12, 4),      problem_of(ExpertFunction::kGeluTanh, 208, 112, 20, 5),
-      problem_of(ExpertFunction::kSwigluOai, 1040, 336, 6, 2), problem_of(ExpertFunction::kRelu2, 336, 1040, 7, 6),
-      problem_of(ExpertFunction::kSilu, 16, 16, 300, 32),      problem_of(ExpertFunction::kRelu2, 528, 48, 1, 1)};
+      moe_problem(ExpertFunction::kSilu, 256, 192, 12, 4),      moe_problem(ExpertFunction::kGeluTanh, 208, 112, 20, 5),
+      moe_problem(ExpertFunction::kSwigluOai, 1040, 336, 6, 2), moe_problem(ExpertFunction::kRelu2, 336, 1040, 7, 6),
+      moe_problem(ExpertFunction::kSilu, 16, 16, 300, 32),      moe_problem(ExpertFunction::kRelu2, 528, 48, 1, 1)};
   all[1].shared_intermediate = 80;
   all[3].shared_intermediate = 32;
   all[2].num_global_experts = 9;
@@ -87,7 +68,7 @@ TEST(MoeWgmma, ALayersErrorIsThatOfTwoRoundings) {
   Random random(9);
   for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
     for (const std::uint32_t num_tokens : {16U, 100U}) {
-      const RandomMoe moe({problem_of(function, 1024, 512, 16, 4), num_tokens}, random);
+      const RandomMoe moe({moe_problem(function, 1024, 512, 16, 4), num_tokens}, random);
       EXPECT_LE(reference::relative_error(run(queue, moe), moe.reference()), 2.5e-3) << describe(moe.spec());
     }
   }
@@ -98,7 +79,7 @@ TEST(MoeWgmma, ServesAnyIds) {
   Random random(2);
   for (const IdPattern ids : {IdPattern::kFew, IdPattern::kOne, IdPattern::kDuplicates, IdPattern::kHoles}) {
     for (const std::uint32_t num_tokens : {1U, 100U, 700U}) {
-      MoeSpec spec{problem_of(ExpertFunction::kSilu, 272, 144, 10, 3), num_tokens};
+      MoeSpec spec{moe_problem(ExpertFunction::kSilu, 272, 144, 10, 3), num_tokens};
       spec.ids = ids;
       expect_close(queue, spec, random);
     }
@@ -109,7 +90,7 @@ TEST(MoeWgmma, ServesAnyIds) {
 TEST(MoeWgmma, PairsPartialResults) {
   const GpuQueue queue;
   Random random(3);
-  MoeSpec spec{problem_of(ExpertFunction::kSilu, 1024, 64, 8, 8), 1500};
+  MoeSpec spec{moe_problem(ExpertFunction::kSilu, 1024, 64, 8, 8), 1500};
   spec.problem.shared_intermediate = 32;
   expect_close(queue, spec, random);
 }
@@ -117,7 +98,7 @@ TEST(MoeWgmma, PairsPartialResults) {
 TEST(MoeWgmma, WithoutExpertsAnswersZero) {
   const GpuQueue queue;
   Random random(4);
-  MoeSpec spec{problem_of(ExpertFunction::kSilu, 128, 64, 8, 4), 90};
+  MoeSpec spec{moe_problem(ExpertFunction::kSilu, 128, 64, 8, 4), 90};
   spec.ids = IdPattern::kNone;
   const RandomMoe moe(spec, random);
   EXPECT_TRUE(run(queue, moe) == std::vector<Bf16Bits>(std::size_t{90} * 128, 0));
@@ -129,7 +110,7 @@ TEST(MoeWgmma, RoundsActivationsToNvfp4) {
   for (const Activation activation : {Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
     for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
       for (const std::uint32_t num_tokens : {5U, 90U, 300U}) {
-        MoeSpec spec{problem_of(ExpertFunction::kSilu, 528, 208, 9, 3), num_tokens};
+        MoeSpec spec{moe_problem(ExpertFunction::kSilu, 528, 208, 9, 3), num_tokens};
         spec.problem.activation = activation;
         spec.problem.input_rule = rule;
         spec.problem.one_fc1_input_scale = num_tokens == 5;
@@ -146,7 +127,7 @@ TEST(MoeWgmma, ComputesExactNumbersExactly) {
   Random random(6);
   for (const ExpertFunction function : {ExpertFunction::kSilu, ExpertFunction::kRelu2}) {
     for (const std::uint32_t num_tokens : {9U, 64U, 200U}) {
-      MoeSpec spec{problem_of(function, 320, 176, 14, 4), num_tokens};
+      MoeSpec spec{moe_problem(function, 320, 176, 14, 4), num_tokens};
       spec.values = MoeValues::kExact;
       const RandomMoe moe(spec, random);
       std::vector<Bf16Bits> expected;
@@ -159,7 +140,7 @@ TEST(MoeWgmma, ComputesExactNumbersExactly) {
 TEST(MoeWgmma, ATokensBitsDoNotDependOnOthers) {
   const GpuQueue queue;
   Random random(7);
-  MoeSpec spec{problem_of(ExpertFunction::kSilu, 512, 128, 4, 2), 600};
+  MoeSpec spec{moe_problem(ExpertFunction::kSilu, 512, 128, 4, 2), 600};
   spec.problem.batch_invariant = true;
   const RandomMoe moe(spec, random);
   const GpuMoe gpu(queue, moe);
@@ -174,7 +155,7 @@ TEST(MoeWgmma, KeepsToTheEndsOfBf16) {
   const GpuQueue queue;
   Random random(8);
   for (const int exponent : {-100, 100}) {
-    MoeSpec spec{problem_of(ExpertFunction::kSilu, 256, 128, 8, 2), 150};
+    MoeSpec spec{moe_problem(ExpertFunction::kSilu, 256, 128, 8, 2), 150};
     spec.x_exponent = exponent;
     expect_close(queue, spec, random);
   }
