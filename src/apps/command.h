@@ -47,9 +47,6 @@ Result<std::filesystem::path> model_directory(const std::string& directory_or_id
 // The Error for a NAME that no weight has; names the nearest one.
 Error no_such_weight(const Checkpoint& checkpoint, const std::filesystem::path& directory, const std::string& name);
 
-// Letters to insert, delete or replace between two words.
-std::size_t edit_distance(std::string_view a, std::string_view b);
-
 // Control characters of untrusted names made visible, so that a name cannot drive the terminal.
 std::string printable(std::string_view text);
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "base/nearest_name.h"
 #include "nvfp4/version.h"
 
 namespace nvfp4::apps {
