@@ -32,6 +32,8 @@ Command add_logits_command(CLI::App& app);
 Command add_tokenize_command(CLI::App& app);
 Command add_eval_command(CLI::App& app);
 Command add_bench_command(CLI::App& app);
+Command add_plan_command(CLI::App& app);
+Command add_devices_command(CLI::App& app);
 
 // Prints "error: ..." as one line on stderr and returns kBadInput.
 int report(const Error& error);

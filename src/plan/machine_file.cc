@@ -94,6 +94,15 @@ Status fill(JsonObject object, const std::string& label, const std::vector<Membe
   return {};
 }
 
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return out + "\"";
+}
+
 // What a GPU cannot do without, and what must hold of it.
 Status check(const Gpu& gpu, const std::string& label) {
   const DeviceCaps& caps = gpu.caps;
@@ -157,7 +166,7 @@ std::string machine_json(const Machine& machine) {
   for (const Member& member : members) {
     out += fmt::format("{}\"{}\": ", &member == members.data() ? "" : ", ", member.key);
     if (const auto* text = std::get_if<std::string*>(&member.target)) {
-      out += fmt::format("\"{}\"", **text);
+      out += quoted(**text);
     } else {
       std::visit(
           [&](auto* target) {
