@@ -94,7 +94,7 @@ Status fill(JsonObject object, const std::string& label, const std::vector<Membe
   return {};
 }
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -166,7 +166,7 @@ std::string machine_json(const Machine& machine) {
   for (const Member& member : members) {
     out += fmt::format("{}\"{}\": ", &member == members.data() ? "" : ", ", member.key);
     if (const auto* text = std::get_if<std::string*>(&member.target)) {
-      out += quoted(**text);
+      out += json_string(**text);
     } else {
       std::visit(
           [&](auto* target) {
