@@ -1,10 +1,9 @@
 // What plans know of Hopper's kernels for few tokens is what these say themselves.
-#include "kernels/cuda_sm90/decode_offers.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdint>
 
+#include "kernels/cuda_sm90/decode_offers.h"
 #include "kernels/cuda_sm90/linear_decode.h"
 #include "kernels/cuda_sm90/moe_decode.h"
 
@@ -30,7 +29,7 @@ void expect_same(const Problem& problem, const DeviceCaps& caps, std::uint32_t t
   EXPECT_EQ(offer.refusal(problem, caps, tokens), refusal) << tokens;
   if (!refusal.empty()) return;
   const auto plan = kernel.plan(problem, caps, tokens);
-  ASSERT_TRUE(plan);
+  ASSERT_TRUE(plan) << plan.error().to_string();
   const auto outline = offer.outline(problem, caps, tokens);
   EXPECT_EQ(outline.sizes.workspace_bytes, plan->sizes.workspace_bytes) << tokens;
   EXPECT_EQ(outline.sizes.zeroed_bytes, plan->sizes.zeroed_bytes);
