@@ -155,12 +155,17 @@ void LayerList::add(Layer layer) {
   layers_.push_back(std::move(layer));
 }
 
-std::vector<Layer> LayerList::take() {
+std::vector<Layer> LayerList::take() const {
   const auto place = [](const Layer& layer) {
     return layer.operation == Operation::kEmbedding ? 0 : layer.kind.starts_with("lm_head") ? 2 : 1;
   };
-  std::stable_sort(layers_.begin(), layers_.end(), [&](const Layer& a, const Layer& b) { return place(a) < place(b); });
-  return std::move(layers_);
+  std::vector<Layer> sorted;
+  for (const int wanted : {0, 1, 2}) {
+    for (const Layer& layer : layers_) {
+      if (place(layer) == wanted) sorted.push_back(layer);
+    }
+  }
+  return sorted;
 }
 
 }  // namespace nvfp4::plan

@@ -50,7 +50,7 @@ void set_cut(const LayerFacts& facts, Layer& layer);
 class LayerList {
  public:
   void add(Layer layer);
-  [[nodiscard]] std::vector<Layer> take();
+  [[nodiscard]] std::vector<Layer> take() const;
 
  private:
   std::vector<Layer> layers_;

@@ -1,6 +1,7 @@
 // The layers of a decoder that exists as a configuration only.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 

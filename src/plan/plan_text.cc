@@ -102,11 +102,17 @@ std::string rejections_text(const Plan& plan) {
       }
     }
   }
-  std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.first[0] < b.first[0]; });
   std::vector<Row> rows = {{"not taken", "tokens", "why", "layers"}};
-  for (auto& [cells, kinds] : groups) {
-    cells.push_back(fmt::format("{}", fmt::join(kinds, ", ")));
-    rows.push_back(std::move(cells));
+  std::vector<std::string> kernels;
+  for (const auto& [cells, kinds] : groups) kernels.push_back(cells[0]);
+  std::sort(kernels.begin(), kernels.end());
+  kernels.erase(std::unique(kernels.begin(), kernels.end()), kernels.end());
+  for (const std::string& kernel : kernels) {
+    for (auto& [cells, kinds] : groups) {
+      if (cells[0] != kernel) continue;
+      rows.push_back(cells);
+      rows.back().push_back(fmt::format("{}", fmt::join(kinds, ", ")));
+    }
   }
   return rows.size() == 1 ? std::string() : fmt::format("\n{}", table(rows));
 }

@@ -52,10 +52,10 @@ std::string linear_refusal(const DeviceLinearProblem& problem, const DeviceCaps&
 
 std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
   if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
-  if (!rows_fit(rows_layer(plan_without_workspace(problem, caps, 0)))) {
-    return "a block needs more shared memory than there is";
-  }
-  return {};
+  const std::uint32_t needed = least_rows_bytes(rows_layer(plan_without_workspace(problem, caps, 0)));
+  if (needed <= caps.shared_bytes_per_block) return {};
+  return "a block needs " + std::to_string(needed) + " bytes of shared memory, the device has " +
+         std::to_string(caps.shared_bytes_per_block);
 }
 
 RowsWorkspace rows_workspace(const DeviceLinearPlan& plan) {

@@ -62,7 +62,8 @@ std::string refuse_moe(const MoeProblem& problem, const DeviceCaps& caps, std::u
            " experts each have more than 2^32 activations";
   }
   if (caps.shared_bytes_per_block < kMoeWgmmaSharedBytes) {
-    return "a block needs more shared memory than there is";
+    return "a block needs " + std::to_string(kMoeWgmmaSharedBytes) + " bytes of shared memory, the device has " +
+           std::to_string(caps.shared_bytes_per_block);
   }
   return {};
 }
