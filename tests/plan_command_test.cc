@@ -116,6 +116,20 @@ TEST(PlanCommand, RefusesWhatCannotBe) {
   expect_refusal(run_nvfp4({"plan", kMixed, "--tp", "0"}), {"--tp"});
 }
 
+TEST(SelftestCommand, EveryKernelOfAModelPasses) {
+  const nlohmann::json tests = json_of(run_nvfp4({"selftest", kMixed, "--json"}));
+  EXPECT_GT(tests["tests"].size(), 3U);
+  for (const auto& test : tests["tests"]) {
+    EXPECT_TRUE(test["passed"]) << test.dump();
+    EXPECT_FALSE(test["layer_kinds"].empty());
+  }
+  const auto text = run_nvfp4({"selftest", kMixed, "--kernel", "mlp.experts=linear_nvfp4_nvfp4_loops"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("linear_nvfp4_nvfp4_loops"));
+  EXPECT_THAT(text.out, testing::Not(HasSubstr("WRONG")));
+  expect_refusal(run_nvfp4({"selftest"}), {"nvfp4 selftest", "give a checkpoint directory"});
+}
+
 TEST(DevicesCommand, SaysWhatIsHereAndWhatIsKnown) {
   const auto result = run_nvfp4({"devices"});
   EXPECT_EQ(result.exit_code, 0) << result.err;

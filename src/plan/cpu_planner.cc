@@ -18,19 +18,6 @@ using kernels::LinearProblem;
 using kernels::WeightFormat;
 using kernels::WeightLayout;
 
-// A projection of experts is a grouped linear layer.
-LinearProblem linear_problem(const Layer& shard, std::string_view projection) {
-  LinearProblem problem;
-  problem.weight = shard.weight;
-  problem.activation = shard.activation;
-  problem.out_features = shard.out_features;
-  problem.in_features = shard.in_features;
-  if (projection == "down_proj") std::swap(problem.out_features, problem.in_features);
-  problem.num_experts = shard.num_experts;
-  problem.block_size = shard.block_size;
-  return problem;
-}
-
 std::uint64_t weight_bytes(const LinearProblem& problem, WeightLayout layout) {
   const std::uint64_t sizes = problem.out_features * problem.in_features;
   if (layout == WeightLayout::kTile16x64) {
@@ -65,6 +52,19 @@ Error forced_kernel_refuses(const std::string& where, std::string_view name, con
 }
 
 }  // namespace
+
+// A projection of experts is a grouped linear layer.
+LinearProblem linear_problem(const Layer& shard, std::string_view projection) {
+  LinearProblem problem;
+  problem.weight = shard.weight;
+  problem.activation = shard.activation;
+  problem.out_features = shard.out_features;
+  problem.in_features = shard.in_features;
+  if (projection == "down_proj") std::swap(problem.out_features, problem.in_features);
+  problem.num_experts = shard.num_experts;
+  problem.block_size = shard.block_size;
+  return problem;
+}
 
 Status plan_on_cpu(const Cpu& cpu, const Deployment& deployment, const Layer& shard, std::string_view kernel,
                    const std::string& where, PlannedLayer& line) {

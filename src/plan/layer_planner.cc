@@ -13,6 +13,12 @@ std::vector<std::uint32_t> sampled_tokens(std::uint32_t first, std::uint32_t las
   return tokens;
 }
 
+Result<checkpoint::ActivationChoice> choose_activation(const Layer& layer, ActivationRequest request) {
+  const bool is_nvfp4 = layer.weight == kernels::WeightFormat::kNvfp4;
+  return checkpoint::choose_activation({is_nvfp4, layer.block_size, layer.activation, layer.has_input_scale}, request,
+                                       layer.kind);
+}
+
 // Kernels are named after operation, weights, activations and mechanism.
 void add_rejection(PlannedLayer& line, std::string_view kernel, std::uint32_t first, std::uint32_t last,
                    std::string reason) {
@@ -33,7 +39,7 @@ Status plan_layer(const Machine& machine, const Deployment& deployment, std::str
   auto shard = shard_of(line.layer, deployment.ranks);
   NVFP4_RETURN_IF_ERROR(shard);
   line.activation = activation->activation;
-  line.activation_reason = std::move(activation->reason);
+  line.activation_reason = activation->reason;
   shard->activation = line.activation;
   line.problem = problem_text(*shard);
   if (const Gpu* gpu = std::get_if<Gpu>(&machine)) {

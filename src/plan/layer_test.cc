@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "plan/activation_request.h"
+#include "plan/planner.h"
 
 namespace nvfp4::plan {
 namespace {
@@ -85,7 +85,7 @@ TEST(ActivationPolicy, ARequestOverridesItAndSaysSo) {
     const auto choice = choose_activation(layer_of(line), ActivationRequest::kW4A16);
     ASSERT_TRUE(choice);
     EXPECT_EQ(choice->activation, Activation::k16Bit);
-    EXPECT_THAT(choice->reason, HasSubstr("on request"));
+    EXPECT_THAT(std::string(choice->reason), HasSubstr("on request"));
   }
   EXPECT_EQ(chosen("1 a linear/w4a16/n64/k64", ActivationRequest::kW4A4), Activation::kNvfp4Dynamic);
   Layer scaled = layer_of("1 a linear/w4a16/n64/k64");

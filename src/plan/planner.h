@@ -8,13 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/activation_request.h"
 #include "nvfp4/result.h"
-#include "plan/activation_request.h"
 #include "plan/layer.h"
 #include "plan/machine.h"
 #include "plan/shard.h"
 
 namespace nvfp4::plan {
+
+using checkpoint::ActivationRequest;
 
 // One kernel for a kind of layer, of every scheme or of one; it touches no other.
 struct ForcedKernel {
@@ -82,6 +84,12 @@ struct Plan {
 
   [[nodiscard]] std::size_t num_unserved() const;  // kinds of layers
 };
+
+// The problem of a line of a processor's plan, as one rank has it.
+[[nodiscard]] kernels::LinearProblem linear_problem(const Layer& shard, std::string_view projection);
+
+// What is done with a layer's inputs.
+[[nodiscard]] Result<checkpoint::ActivationChoice> choose_activation(const Layer& layer, ActivationRequest request);
 
 // A layer that no kernel serves is in the plan. An Error is what cannot be asked for: a forced kernel that does not
 // serve, a name that nothing has, a cut that leaves a rank without work.

@@ -120,24 +120,13 @@ Status CheckpointSource::begin(const DescribedTensor& tensor, std::uint32_t num_
 }
 
 Status CheckpointSource::set_activation(const DescribedTensor& tensor, PreparedWeight& out) const {
-  out.activation = tensor.activation;
-  out.activation_reason = tensor.activation_evidence;
-  if (request_ == ActivationRequest::kW4A16) {
-    out.activation = Activation::k16Bit;
-    out.activation_reason = "16-bit activations on request";
-  } else if (request_ == ActivationRequest::kW4A4 && out.format == WeightFormat::kNvfp4) {
-    if (out.block_size != 16) {
-      return error(
-          tensor.name, ErrorCode::kUnsupported,
-          fmt::format("has blocks of {}, which do not go with NVFP4 activations; run it as w4a16", out.block_size));
-    }
-    if (tensor.activation == Activation::k16Bit) {
-      out.activation = tensor.input_scale.empty() ? Activation::kNvfp4Dynamic : Activation::kNvfp4Static;
-    }
-    out.activation_reason = out.activation == Activation::kNvfp4Static
-                                ? "NVFP4 activations on request"
-                                : "NVFP4 activations on request, scale per token";
-  }
+  const checkpoint::QuantizedInput input{out.format == WeightFormat::kNvfp4, out.block_size, tensor.activation,
+                                         !tensor.input_scale.empty()};
+  const auto choice =
+      checkpoint::choose_activation(input, request_, fmt::format("{}: tensor \"{}\"", label_, tensor.name));
+  NVFP4_RETURN_IF_ERROR(choice);
+  out.activation = choice->activation;
+  out.activation_reason = choice->reason.empty() ? tensor.activation_evidence : choice->reason;
   return {};
 }
 

@@ -115,14 +115,12 @@ class RandomSource final : public WeightSource {
           ErrorCode::kContradiction, fmt::format("{}: \"{}\"", label_, module),
           fmt::format("has {} input features, not a multiple of the block size {}", out.in_features, out.block_size)};
     }
-    if (request_ == ActivationRequest::kW4A16) {
-      out.activation = Activation::k16Bit;
-      out.activation_reason = "16-bit activations on request";
-    } else if (request_ == ActivationRequest::kW4A4 && out.format == WeightFormat::kNvfp4 &&
-               out.activation == Activation::k16Bit) {
-      out.activation = Activation::kNvfp4Dynamic;
-      out.activation_reason = "NVFP4 activations on request, scale per token";
-    }
+    const bool is_nvfp4 = out.format == WeightFormat::kNvfp4;
+    const auto choice = checkpoint::choose_activation({is_nvfp4, out.block_size, out.activation, false}, request_,
+                                                      fmt::format("{}: \"{}\"", label_, module));
+    NVFP4_RETURN_IF_ERROR(choice);
+    out.activation = choice->activation;
+    if (!choice->reason.empty()) out.activation_reason = choice->reason;
     const bool fp4_input = out.activation == Activation::kNvfp4Static || out.activation == Activation::kNvfp4Dynamic;
     if (fp4_input && out.block_size != kNvfp4BlockSize) {
       return Error{

@@ -8,17 +8,13 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/activation_request.h"
 #include "nvfp4/result.h"
 #include "prepare/prepared_weight.h"
 
 namespace nvfp4::prepare {
 
-// What is done with the inputs of quantised layers.
-enum class ActivationRequest : std::uint8_t {
-  kCheckpoint,  // what the checkpoint asks for
-  kW4A16,       // nothing: activations stay as they are, in every layer
-  kW4A4,        // NVFP4 in every NVFP4 layer; under a scale per token where the checkpoint asks for 16 bits
-};
+using checkpoint::ActivationRequest;
 
 struct MatrixShape {
   std::uint64_t out_features = 0;
