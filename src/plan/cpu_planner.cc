@@ -27,6 +27,16 @@ std::uint64_t weight_bytes(const LinearProblem& problem, WeightLayout layout) {
   return problem.num_experts * (sizes * kernels::bits_per_weight(problem.weight) / 8 + scales);
 }
 
+// What no layer of processors does, whatever its kernels; empty otherwise.
+std::string refusal_of(const Layer& shard) {
+  if (shard.operation != Operation::kExperts) return {};
+  if (shard.function == kernels::ExpertFunction::kSwigluOai)
+    return "swigluoai experts; silu, gelu_tanh and relu2 are possible";
+  if (shard.has_pre_quant_scale) return "a factor for each column of the experts' inputs; no layer of experts has one";
+  if (shard.router_weight_on_input) return "the router's weights on the experts' inputs; they are possible on outputs";
+  return {};
+}
+
 // A line for one projection costs its part of the experts.
 double time_us(const Layer& shard, const PlannedLayer& line, const LinearKernel& kernel, const Cpu& cpu,
                std::uint32_t tokens) {
@@ -74,6 +84,11 @@ Status plan_on_cpu(const Cpu& cpu, const Deployment& deployment, const Layer& sh
   if (shard.operation == Operation::kEmbedding) {
     const std::string_view name = kernels::embedding_kernel().name;
     line.ranges.push_back({1, deployment.max_tokens, std::string(name), "table lookup", 0, {}});
+    return {};
+  }
+  if (std::string why = refusal_of(shard); !why.empty()) {
+    if (!kernel.empty()) return Error{ErrorCode::kUnsupported, where, std::move(why)};
+    line.rejections.push_back({"any kernel for processors", 1, deployment.max_tokens, std::move(why), true});
     return {};
   }
   const LinearKernel* chosen = nullptr;

@@ -219,6 +219,15 @@ TEST(PlanEdge, ExpertsInOtherFormatsAreNotForGpus) {
   EXPECT_THAT(why_not("any kernel for GPUs", "1 e moe/w8a8/silu/h64/i64/e8/k2", "sm90"),
               HasSubstr("experts in fp8; only nvfp4 is possible"));
 }
+TEST(PlanEdge, WhatLayersOfProcessorsLack) {
+  EXPECT_EQ(kernels({"1 e moe/w4a16/swigluoai/h64/i64/e8/k2"}, "cpu-avx2"), "no kernel");
+  EXPECT_THAT(why_not("any kernel for processors", "1 e moe/w4a16/swigluoai/h64/i64/e8/k2", "cpu-avx2"),
+              HasSubstr("silu, gelu_tanh and relu2 are possible"));
+  EXPECT_THAT(kernels({"1 e moe/w4a16/swigluoai/h64/i64/e8/k2"}, "sm90"), HasSubstr("moe_nvfp4_bf16_wgmma"));
+  EXPECT_EQ(kernels({"1 e moe/w4a16/silu/h64/i64/e8/k2/awq"}, "cpu-avx2"), "no kernel");
+  EXPECT_EQ(kernels({"1 e moe/w4a16/silu/h64/i64/e8/k2/awq"}, "sm90"), "no kernel");
+  EXPECT_NE(kernels({"1 a linear/w4a16/n64/k64/awq"}, "cpu-avx2"), "no kernel");
+}
 TEST(PlanEdge, LongBlocks) {
   EXPECT_THAT(kernels({"1 a linear/w4a16/n64/k64/block32"}, "sm90"), HasSubstr("linear_nvfp4_bf16_wgmma"));
   EXPECT_EQ(kernels({"1 a linear/w4a4/n64/k64/block32"}, "sm90"), "no kernel");
