@@ -76,9 +76,11 @@ constexpr std::array<DecodeWay, 7> kFc2 = {{{1, 16, 2, 12, 2, 1},
                                             {1, 8, 2, 1, 1, 1}}};
 // Where a multiprocessor has fewer items than warps.
 constexpr std::array<DecodeWay, 2> kFewItemsFc2 = {{{4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
-constexpr std::array<DecodeWay, 2> kOneTokenFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+// A block for each row group: for one or two tokens, for more, and where there are more blocks than multiprocessors.
+constexpr std::array<DecodeWay, 2> kTwoTokensFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
 constexpr std::array<DecodeWay, 4> kTokenFc2 = {
     {{2, 16, 2, 8, 1, 1}, {2, 12, 2, 8, 1, 1}, {2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 2> kPairedTokenFc2 = {{{2, 8, 2, 6, 1, 2}, {2, 8, 1, 6, 1, 2}}};
 
 bool has_few_items(const Expert& e, const Machine& machine, std::uint32_t tokens, std::uint32_t row_groups) {
   constexpr std::uint32_t kWarps = 16;
@@ -115,7 +117,10 @@ DecodePipe pipe_of_token_fc2(const Expert& e, const Machine& machine, std::uint3
   needs.row_slots = e.num_pairs(tokens);
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.result_bytes = TokenSink::result_bytes(e.num_pairs(tokens));
-  return choose_decode_pipe(tokens == 1 ? Ways{kOneTokenFc2} : Ways{kTokenFc2}, needs, machine.memory);
+  const Ways ways = e.fc2_groups() > machine.num_sms ? Ways{kPairedTokenFc2}
+                    : tokens <= 2                    ? Ways{kTwoTokensFc2}
+                                                     : Ways{kTokenFc2};
+  return choose_decode_pipe(ways, needs, machine.memory);
 }
 
 Pipes choose_pipes(const Expert& e, const Machine& machine, std::uint32_t tokens) {
