@@ -19,6 +19,7 @@ struct RoundRows {
   std::uint32_t num_cols = 0;
   const std::int32_t* expert_ids = nullptr;  // [num_rows]; null: one expert
   ExpertLookup lookup;
+  bool ids_are_early = false;  // written before the kernel just ahead began
   // [experts], as the producer stores them; null: each row has its own.
   const float* input_scales = nullptr;
   QuantizerRule rule = QuantizerRule::kModelOpt;

@@ -283,6 +283,7 @@ Status round_h(const Call& c, const Expert& e, const DeviceExperts& weights, con
   round.num_rows = pairs.num_pairs;
   round.expert_ids = pairs.ids;
   round.lookup = {pairs.expert_map, pairs.num_ids, pairs.num_experts};
+  round.ids_are_early = true;  // FC1 has waited for them
   if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = weights.fc2_input_scale;
   round.rule = c.problem.input_rule;
   round.values = buffers.h;
