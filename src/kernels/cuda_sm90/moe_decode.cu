@@ -1,7 +1,8 @@
 // A mixture-of-experts layer for few tokens, in two or three kernels, each of which asks for its weights before the one
 // ahead has ended: FC1 with the activation; FC2, up to kFewPairs pairs with the sum over a token's experts, else
 // combine_experts() as the third. A shared expert comes first, as two kernels of its own. W4A4 activations are rounded
-// before FC1 and FC2 by kernels of their own, to numbers that are exact in BF16. Bound: memory.
+// to numbers that are exact in BF16: one token's under static scales by FC1, before and after; others by kernels of
+// their own. Bound: memory.
 #include <algorithm>
 #include <array>
 #include <span>
@@ -346,12 +347,13 @@ Status combine(const Call& c) {
   return combine_experts(combine, c.stream);
 }
 
-// One token, whose experts all multiply the same row.
+// One token, whose experts all multiply the same row: static scales are the same for all of them, then.
 Status run_one_token(const Call& c, const Expert& e, const OneTokenPipes& pipes) {
   const DeviceExperts& weights = c.weights.experts;
   const Buffers& buffers = c.workspace.routed;
   OneTokenMoe moe{c.problem, weights, pipes, c.machine.num_sms, pairs_of(c, e), c.args.x};
-  if (buffers.rows != nullptr) {
+  moe.rounds = c.problem.activation == Activation::kNvfp4Static;
+  if (buffers.rows != nullptr && !moe.rounds) {
     NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
     moe.x = buffers.rows;
     moe.x_factor = buffers.row_factors;
@@ -359,7 +361,7 @@ Status run_one_token(const Call& c, const Expert& e, const OneTokenPipes& pipes)
     moe.pair_factors = c.args.router_weights;
   }
   moe.h = buffers.h;
-  moe.h_f32 = buffers.h_f32;
+  if (!moe.rounds) moe.h_f32 = buffers.h_f32;
   moe.router_weights = output_weights(c);
   moe.shared_partial = c.workspace.shared.partial;
   moe.shared_weights = c.args.shared_weights;
