@@ -110,7 +110,7 @@ std::vector<MoeProblem> problems() {
       moe_problem(kRelu2, 208, 112, 9, 4),
       moe_problem(kSwigluOai, size_for(2880, 1040), 16, 3, 1),
       moe_problem(kRelu2, 1040, 48, 4, 2),
-      moe_problem(kGeluTanh, size_for(2048, 32), size_for(4096, 304), 9, 8),
+      moe_problem(kGeluTanh, size_for(2048, 32), size_for(1536, 304), 9, 8),
       moe_problem(kRelu2, 16, size_for(2080, 400), 20, 12),
   };
   for (MoeProblem& problem : all) {
