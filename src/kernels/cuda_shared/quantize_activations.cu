@@ -2,6 +2,7 @@
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_shared/quantize_activations_rows.cuh"
 #include "kernels/cuda_shared/round_octets.cuh"
+#include "kernels/cuda_shared/shared_carveout.h"
 
 namespace nvfp4::kernels {
 namespace {
@@ -149,6 +150,12 @@ Status launch_rows(const QuantizeActivations& q, DeviceStream stream) {
 }
 
 }  // namespace
+
+Status let_quantizer_overlap() {
+  constexpr const char* kName = "quantize activations";
+  NVFP4_RETURN_IF_ERROR(take_all_as_shared_memory(kName, quantize_few_rows<OctetWords>));
+  return take_all_as_shared_memory(kName, quantize_few_rows<OctetFloats>);
+}
 
 Status quantize_activations(const QuantizeActivations& quantize, DeviceStream stream) {
   const OctetShape octets = OctetShape::of_few_rows(quantize.in_features);

@@ -50,4 +50,8 @@ struct QuantizeActivations {
 // num_rows is above 0; in_features at most kMaxQuantizedFeatures.
 [[nodiscard]] Status quantize_activations(const QuantizeActivations& quantize, DeviceStream stream);
 
+// Few rows: so that kernels that take all memory of a multiprocessor as shared memory are there meanwhile. On the
+// current device, before the first run.
+[[nodiscard]] Status let_quantizer_overlap();
+
 }  // namespace nvfp4::kernels

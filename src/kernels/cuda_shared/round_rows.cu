@@ -1,5 +1,6 @@
 #include "kernels/cuda_shared/round_octets.cuh"
 #include "kernels/cuda_shared/round_rows.h"
+#include "kernels/cuda_shared/shared_carveout.h"
 
 namespace nvfp4::kernels {
 namespace {
@@ -20,6 +21,8 @@ __global__ void __launch_bounds__(1024) round_rows_kernel(const __grid_constant_
 }
 
 }  // namespace
+
+Status let_round_rows_overlap() { return take_all_as_shared_memory("round rows", round_rows_kernel); }
 
 Status round_rows(const RoundRows& round, DeviceStream stream) {
   constexpr std::uint32_t kFewRows = 256;

@@ -29,4 +29,7 @@ struct RoundRows {
 // num_rows is above 0.
 [[nodiscard]] Status round_rows(const RoundRows& round, DeviceStream stream);
 
+// As let_quantizer_overlap().
+[[nodiscard]] Status let_round_rows_overlap();
+
 }  // namespace nvfp4::kernels

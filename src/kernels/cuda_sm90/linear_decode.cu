@@ -151,7 +151,10 @@ std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, 
 
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   DeviceLinearPlan plan{problem, sizes_of(caps, max_tokens)};
-  if (is_rounded(problem)) plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+  if (is_rounded(problem)) {
+    plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+    NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
+  }
   NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, one_token_kernel<OneTokenLinearSink<false>>, caps));
   NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, one_token_kernel<OneTokenLinearSink<true>>, caps));
   for (const auto& [columns, split] : {std::pair{1U, 1U}, {1U, 4U}, {1U, 8U}, {2U, 1U}, {2U, 4U}}) {
