@@ -37,6 +37,12 @@ __device__ __forceinline__ void round_values(const Values& values, Activation ac
   }
 }
 
+__device__ __forceinline__ void take_turn(const QuantizeActivations& q) {
+  if (!q.next_reads_earlier) let_next_kernel_start();
+  wait_for_earlier_kernels();
+  if (q.next_reads_earlier) let_next_kernel_start();
+}
+
 // Blocks of one row, or of several if a warp is enough for each.
 template <std::uint32_t kThreads>
 constexpr std::uint32_t kRowsOfBlock = kThreads == 32 ? 4 : 1;
@@ -48,8 +54,7 @@ constexpr std::uint32_t kLeastBlocks = kThreads == 32 ? 9 : 1024 / kThreads;
 template <std::uint32_t kThreads, class Values>
 __global__ void __launch_bounds__(kThreads* kRowsOfBlock<kThreads>, Values::kIsSmall ? kLeastBlocks<kThreads> : 1)
     quantize_rows(QuantizeActivations q) {
-  let_next_kernel_start();
-  wait_for_earlier_kernels();
+  take_turn(q);
   const std::uint32_t row_idx = blockIdx.x * kRowsOfBlock<kThreads> + threadIdx.x / kThreads;
   const std::uint32_t thread = threadIdx.x % kThreads;
   if (row_idx >= q.num_rows) return;
@@ -115,13 +120,12 @@ __device__ __forceinline__ void load_octet(const QuantizeActivations& q, const S
 // To NVFP4.
 template <class Octet>
 __global__ void __launch_bounds__(512) quantize_few_rows(const __grid_constant__ QuantizeActivations q) {
-  let_next_kernel_start();
   const bool is_static = q.activation == Activation::kNvfp4Static;
   const std::uint32_t row_idx = blockIdx.x;
   Source source{static_cast<std::int32_t>(row_idx), row_idx, q.input_scale};
   const bool has_one_scale = q.pair_of_row == nullptr && q.expert_ids == nullptr;
   if (has_one_scale && q.input_scales != nullptr) source.input_scale = q.input_scales[0];
-  wait_for_earlier_kernels();
+  take_turn(q);
   if (!has_one_scale) source = source_of(q, row_idx);
   if (source.pair < 0) return;
   RowScale row;

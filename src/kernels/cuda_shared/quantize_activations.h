@@ -43,6 +43,9 @@ struct QuantizeActivations {
   ExpertLookup lookup;
   const float* router_weights = nullptr;  // [pairs] w, where they belong to the input; else null
 
+  // The next kernel begins when those ahead of this one have ended, and may read what they wrote at once.
+  bool next_reads_earlier = false;
+
   Bf16Bits* values = nullptr;  // [num_rows, K]
   float* row_scale = nullptr;  // [num_rows]
 };

@@ -14,7 +14,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 
 struct LinearSink {
   static constexpr bool kOneRowGroup = false;
-  static constexpr bool kIdsAreEarly = true;  // there are none
+  [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }  // there are none
 
   void* y = nullptr;  // [T, N]
   bool is_f32 = false;

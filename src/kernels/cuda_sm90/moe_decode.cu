@@ -223,13 +223,15 @@ DecodePairs pairs_of(const Call& c, const Expert& e) {
 }
 
 // The rows that FC1 multiplies.
-Status round_fc1_rows(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers) {
+Status round_fc1_rows(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers,
+                      bool next_reads_ids) {
   QuantizeActivations q;
   q.activation = c.problem.activation;
   q.rule = c.problem.input_rule;
   q.num_rows = e.num_rows(c.args.num_tokens);
   q.in_features = e.hidden;
   q.x = c.args.x;
+  q.next_reads_earlier = next_reads_ids;
   if (c.problem.activation == Activation::kNvfp4Static) q.input_scales = weights.fc1_input_scale;
   if (e.rows_of_pairs) {
     const DecodePairs pairs = pairs_of(c, e);
@@ -251,7 +253,8 @@ Status launch_fc1(const Call& c, const Expert& e, const DecodeCall& call, const 
   Fc1Sink<kGated> sink;
   sink.h = buffers.h;
   sink.h_f32 = buffers.h_f32;
-  sink.row_of_pair = e.top_k == 0 ? nullptr : c.workspace.row_of_pair;
+  sink.row_of_pair = e.top_k == 0 || e.rows_of_pairs ? nullptr : c.workspace.row_of_pair;  // or it is there
+  sink.knows_ids = buffers.rows != nullptr;
   sink.intermediate = e.intermediate;
   sink.gate_scale2 = weights.gate_scale2;
   sink.up_scale2 = weights.up_scale2;
@@ -267,7 +270,7 @@ Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const Dev
   call.rows = {c.args.x, nullptr, e.num_rows(c.args.num_tokens), e.rows_of_pairs ? 1 : std::max(e.top_k, 1U)};
   call.pairs = pairs_of(c, e);
   if (buffers.rows != nullptr) {
-    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
+    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers, true));
     call.rows.values = buffers.rows;
     call.rows.factors = buffers.row_factors;
   } else if (e.top_k != 0 && c.problem.router_weight_on_input) {
@@ -354,7 +357,7 @@ Status run_one_token(const Call& c, const Expert& e, const OneTokenPipes& pipes)
   OneTokenMoe moe{c.problem, weights, pipes, c.machine.num_sms, pairs_of(c, e), c.args.x};
   moe.rounds = c.problem.activation == Activation::kNvfp4Static;
   if (buffers.rows != nullptr && !moe.rounds) {
-    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
+    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers, false));
     moe.x = buffers.rows;
     moe.x_factor = buffers.row_factors;
   } else if (c.problem.router_weight_on_input) {
