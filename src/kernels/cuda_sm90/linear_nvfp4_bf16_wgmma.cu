@@ -62,7 +62,10 @@ Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCa
   DeviceLinearPlan plan{problem, {}};
   plan.sizes.max_tokens = max_tokens;
   plan.sizes.num_sms = caps.num_sms;
-  if (is_rounded(problem)) plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+  if (is_rounded(problem)) {
+    plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+    NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
+  }
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128>(kName)));
