@@ -85,6 +85,7 @@ Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCa
   const Places places(problem, caps.num_sms, max_tokens);
   plan.sizes.workspace_bytes = places.num_bytes;
   plan.sizes.zeroed_bytes = places.zeroed_bytes;
+  if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kPair64>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128>(kName)));

@@ -12,6 +12,7 @@
 
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/moe_steps.h"
+#include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_sm90/combine_paired.h"
 #include "kernels/cuda_sm90/grouped_linear_nvfp4_bf16_wgmma.cuh"
 #include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
@@ -259,6 +260,7 @@ Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, st
   plan.sizes.max_tokens = max_tokens;
   plan.sizes.num_sms = caps.num_sms;
   plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
+  if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
   NVFP4_RETURN_IF_ERROR(allow_fc1(problem.function));
   NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<ColumnImage>>(kName));
   NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<RowSource>>(kName));
