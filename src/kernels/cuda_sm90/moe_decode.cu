@@ -431,7 +431,9 @@ Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, st
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<PartialSink, 4, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<TokenSink, 2, 1>, caps)));
   NVFP4_RETURN_IF_ERROR(allow_one_token_moe(caps));
+  NVFP4_RETURN_IF_ERROR(let_combine_overlap());
   if (is_rounded(problem)) {
+    NVFP4_RETURN_IF_ERROR(let_list_pairs_overlap());
     NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
     NVFP4_RETURN_IF_ERROR(let_round_rows_overlap());
   }
