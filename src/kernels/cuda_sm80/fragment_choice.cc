@@ -11,7 +11,7 @@ constexpr std::uint32_t kFewTokens = 16;
 constexpr std::uint32_t kMaxFragmentFeatures = 1U << 24U;  // places of a block's weights have 32 bits
 constexpr std::size_t kManyShapes = kFragmentShapes.size() - kFirstManyShape;
 // Of a full multiprocessor of an H200, as TileKind has it: decoding costs what it costs for FP8 and a little more.
-constexpr std::array<double, kManyShapes> kRates = {640, 1000, 1110};
+constexpr std::array<double, kManyShapes> kRates = {640, 950, 1110};
 constexpr std::array<std::uint32_t, kManyShapes> kRegisters = {96, 168, 128};
 
 constexpr std::array<TileKind, kManyShapes> many_kinds() {
