@@ -32,6 +32,8 @@ Command add_logits_command(CLI::App& app);
 Command add_tokenize_command(CLI::App& app);
 Command add_eval_command(CLI::App& app);
 Command add_bench_command(CLI::App& app);
+Command add_plan_command(CLI::App& app);
+Command add_devices_command(CLI::App& app);
 
 // Prints "error: ..." as one line on stderr and returns kBadInput.
 int report(const Error& error);
@@ -46,9 +48,6 @@ Result<std::filesystem::path> model_directory(const std::string& directory_or_id
 
 // The Error for a NAME that no weight has; names the nearest one.
 Error no_such_weight(const Checkpoint& checkpoint, const std::filesystem::path& directory, const std::string& name);
-
-// Letters to insert, delete or replace between two words.
-std::size_t edit_distance(std::string_view a, std::string_view b);
 
 // Control characters of untrusted names made visible, so that a name cannot drive the terminal.
 std::string printable(std::string_view text);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "base/nearest_name.h"
 #include "nvfp4/version.h"
 
 namespace nvfp4::apps {
@@ -55,7 +56,8 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   const std::vector<Command> commands{add_inspect_command(app), add_dequantize_command(app), add_check_command(app),
                                       add_run_command(app),     add_logits_command(app),     add_tokenize_command(app),
-                                      add_eval_command(app),    add_bench_command(app)};
+                                      add_eval_command(app),    add_bench_command(app),      add_plan_command(app),
+                                      add_devices_command(app)};
   if (argc > 1 && argv[1][0] != '-' && !is_command(commands, argv[1])) return unknown_command(argv[1], commands);
   try {
     app.parse(argc, argv);

@@ -28,19 +28,20 @@ std::vector<LinearKernel> all_kernels() {
   return kernels;
 }
 
-std::string refusal_of(const LinearKernel& kernel, const LinearProblem& problem, InstructionSet instruction_set) {
-  if (kernel.needs > instruction_set) {
-    return fmt::format("needs {}, this run has {}", instruction_set_name(kernel.needs),
-                       instruction_set_name(instruction_set));
-  }
-  return kernel.refusal(problem);
-}
-
 }  // namespace
 
 std::span<const LinearKernel> linear_kernels() {
   static const std::vector<LinearKernel> kernels = all_kernels();
   return kernels;
+}
+
+std::string linear_kernel_refusal(const LinearKernel& kernel, const LinearProblem& problem,
+                                  InstructionSet instruction_set) {
+  if (kernel.needs > instruction_set) {
+    return fmt::format("needs {}, this run has {}", instruction_set_name(kernel.needs),
+                       instruction_set_name(instruction_set));
+  }
+  return kernel.refusal(problem);
 }
 
 Result<LinearChoice> choose_linear(const LinearProblem& problem, InstructionSet instruction_set,
@@ -49,7 +50,7 @@ Result<LinearChoice> choose_linear(const LinearProblem& problem, InstructionSet 
   std::size_t num_accepting = 0;
   std::string refusals;
   for (const LinearKernel& kernel : linear_kernels()) {
-    const std::string refusal = refusal_of(kernel, problem, instruction_set);
+    const std::string refusal = linear_kernel_refusal(kernel, problem, instruction_set);
     if (refusal.empty()) {
       if (num_accepting++ == 0) choice.kernel = &kernel;
     } else {

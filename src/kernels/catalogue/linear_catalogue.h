@@ -12,6 +12,10 @@ namespace nvfp4::kernels {
 
 [[nodiscard]] std::span<const LinearKernel> linear_kernels();
 
+// Empty when the kernel serves the problem where the instruction set is allowed, else why not, in words.
+[[nodiscard]] std::string linear_kernel_refusal(const LinearKernel& kernel, const LinearProblem& problem,
+                                                InstructionSet instruction_set);
+
 struct LinearChoice {
   const LinearKernel* kernel = nullptr;
   std::string reason;  // why this one, in words

@@ -1,25 +1,9 @@
 #include "kernels/cuda_shared/moe_steps.h"
 
-#include <algorithm>
-
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_shared/round_rows.h"
 
 namespace nvfp4::kernels {
-
-bool is_rounded(const MoeProblem& problem) { return problem.activation != Activation::k16Bit; }
-
-bool rounds_pairs(const MoeProblem& problem) {
-  const bool scales_differ = problem.activation == Activation::kNvfp4Static && !problem.one_fc1_input_scale;
-  return is_rounded(problem) && (scales_differ || problem.router_weight_on_input);
-}
-
-std::string rounding_refusal(const MoeProblem& problem) {
-  const std::uint32_t most = std::max(problem.hidden, problem.intermediate);
-  if (!is_rounded(problem) || most <= kMaxQuantizedFeatures) return {};
-  return std::to_string(most) + " features; activations of at most " + std::to_string(kMaxQuantizedFeatures) +
-         " can be rounded";
-}
 
 ExpertLayer routed_layer(const MoeProblem& problem, const DeviceMoeWeights& weights, const DeviceMoeArgs& args) {
   return {weights.experts, problem.intermediate, problem.num_experts, args.num_tokens * problem.top_k, false};

@@ -4,19 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "kernels/contract/device_moe.h"
 #include "kernels/cuda_shared/combine_experts.h"
+#include "kernels/cuda_shared/moe_rounding.h"
 #include "kernels/cuda_shared/sort_by_expert.h"
 
 namespace nvfp4::kernels {
-
-[[nodiscard]] bool is_rounded(const MoeProblem& problem);
-// Rows of FC1 differ between the experts of a token.
-[[nodiscard]] bool rounds_pairs(const MoeProblem& problem);
-// Why activations cannot be rounded, in words; empty when they can, or need not be.
-[[nodiscard]] std::string rounding_refusal(const MoeProblem& problem);
 
 // The routed experts, or the shared one, to which every token goes.
 struct ExpertLayer {

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/sort_by_expert.h"
 #include "kernels/cuda_shared/sort_by_expert_block.cuh"
@@ -149,12 +147,6 @@ Status sort_small(const SortByExpert& sort, DeviceStream stream) {
 }
 
 }  // namespace
-
-std::size_t sort_workspace_bytes(std::uint32_t max_tokens, std::uint32_t num_experts) {
-  std::uint32_t most = num_chunks(max_tokens);
-  if (max_tokens > kMaxSmallChunkTokens) most = std::max(most, num_chunks(kMaxSmallChunkTokens));
-  return std::size_t{most} * chunk_stride(num_experts) * sizeof(std::uint16_t);
-}
 
 Status place_counted_pairs(const SortByExpert& sort, std::byte* workspace, DeviceStream stream) {
   const auto* const chunk_counts = reinterpret_cast<const std::uint16_t*>(workspace);

@@ -18,7 +18,9 @@ namespace nvfp4::kernels::cuda_sm120 {
 #endif
   if (!is_known) return "only for compute capabilities 12.0 and 12.1, whose instruction for FP4 it needs";
   for (const Fp4Shape& shape : kFp4Shapes) {
-    if (shape.shared_bytes() > caps.shared_bytes_per_block) return "a block needs more shared memory than there is";
+    if (shape.shared_bytes() <= caps.shared_bytes_per_block) continue;
+    return "a block needs " + std::to_string(shape.shared_bytes()) + " bytes of shared memory, the device has " +
+           std::to_string(caps.shared_bytes_per_block);
   }
   return {};
 }

@@ -2,10 +2,10 @@
 // bounds: fp4_kernel.cuh.
 #include "kernels/cuda_shared/quantize_codes.h"
 #include "kernels/cuda_sm120/fp4_choice.h"
-#include "kernels/cuda_sm120/fp4_device.h"
 #include "kernels/cuda_sm120/fp4_launch.cuh"
 #include "kernels/cuda_sm120/linear_nvfp4_nvfp4_mma.h"
 #include "kernels/cuda_sm120/linear_sink.cuh"
+#include "kernels/cuda_sm120/offers.h"
 #include "layouts/block_scaled_16x64.h"
 
 namespace nvfp4::kernels::cuda_sm120 {
@@ -13,48 +13,8 @@ namespace {
 
 constexpr const char* kName = "linear_nvfp4_nvfp4_mma";
 
-std::size_t aligned(std::size_t num_bytes) {
-  return (num_bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-}
-
-Fp4Layer layer_of(const DeviceLinearProblem& problem, std::uint32_t num_sms) {
-  return {problem.out_features, problem.in_features, num_sms, problem.batch_invariant};
-}
-
-// Places in the workspace: counters that are 0, codes and factors of x, parts of sums.
-struct Places {
-  std::size_t codes_at, factors_at, parts_at;
-};
-Places places_of(const DeviceLinearPlan& plan) {
-  Places places{};
-  places.codes_at = plan.sizes.zeroed_bytes;
-  const std::size_t codes = QuantizedRows256::num_bytes(plan.sizes.max_tokens, plan.problem.in_features);
-  places.factors_at = places.codes_at + aligned(codes);
-  places.parts_at = places.factors_at + aligned(plan.sizes.max_tokens * sizeof(float));
-  return places;
-}
-
-std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
-  if (std::string reason = fp4_device_refusal(caps); !reason.empty()) return reason;
-  if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
-  if (problem.activation != Activation::kNvfp4Static && problem.activation != Activation::kNvfp4Dynamic) {
-    return "only for nvfp4 activations";
-  }
-  if (std::string reason = device_linear_limits_refusal(problem); !reason.empty()) return reason;
-  if (problem.in_features > kMaxQuantizedFeatures) {
-    return std::to_string(problem.in_features) + " input features; activations of at most " +
-           std::to_string(kMaxQuantizedFeatures) + " can be rounded";
-  }
-  return {};
-}
-
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceLinearPlan plan{problem, {}};
-  plan.sizes.max_tokens = max_tokens;
-  plan.sizes.num_sms = caps.num_sms;
-  const Fp4Needs needs = fp4_needs(layer_of(problem, caps.num_sms), max_tokens);
-  plan.sizes.zeroed_bytes = aligned(needs.num_arrivals * sizeof(std::uint32_t));
-  plan.sizes.workspace_bytes = places_of(plan).parts_at + needs.part_floats * sizeof(float);
+  const DeviceLinearPlan plan = linear_nvfp4_nvfp4_mma_offer().outline(problem, caps, max_tokens);
   NVFP4_RETURN_IF_ERROR(Fp4Launch<LinearSink>::allow(kName));
   return plan;
 }
@@ -80,11 +40,11 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   NVFP4_RETURN_IF_ERROR(check_device_linear_call(plan, weight, args, workspace));
   if (args.num_tokens == 0) return {};
   const DeviceLinearProblem& problem = plan.problem;
-  const Places places = places_of(plan);
+  const LinearPlaces places = linear_places(plan);
   auto* const codes = reinterpret_cast<std::uint8_t*>(workspace.data + places.codes_at);
   auto* const factors = reinterpret_cast<float*>(workspace.data + places.factors_at);
   NVFP4_RETURN_IF_ERROR(round_activations(plan, weight, args, codes, factors, stream));
-  const Fp4Choice choice = choose_fp4(layer_of(problem, plan.sizes.num_sms), args.num_tokens);
+  const Fp4Choice choice = choose_fp4(linear_layer(problem, plan.sizes.num_sms), args.num_tokens);
   Fp4Call call;
   call.weights = static_cast<const std::uint8_t*>(weight.elements);
   call.row_groups = static_cast<std::uint32_t>(BlockScaled16x64::num_row_groups(problem.out_features));
@@ -107,11 +67,11 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return Fp4Launch<LinearSink>::run(kName, choice.shape_idx, max_items, plan.sizes.num_sms, call, sink, stream);
 }
 
-constexpr DeviceLinearKernel kKernel{
-    kName, refusal, plan, run, std::numeric_limits<std::uint32_t>::max(), DeviceWeightLayout::kBlockScaled16x64};
-
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_nvfp4_mma() { return kKernel; }
+const DeviceLinearKernel& linear_nvfp4_nvfp4_mma() {
+  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_nvfp4_mma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm120

@@ -5,18 +5,16 @@
 // partial results would take more than a part of the device's memory come one piece after the other. Order of sums and
 // bounds: fp4_kernel.cuh.
 #include <algorithm>
-#include <limits>
-#include <string>
 
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/quantize_codes.h"
 #include "kernels/cuda_sm120/expert_down.cuh"
 #include "kernels/cuda_sm120/expert_up.cuh"
 #include "kernels/cuda_sm120/fp4_choice.h"
-#include "kernels/cuda_sm120/fp4_device.h"
 #include "kernels/cuda_sm120/fp4_launch.cuh"
 #include "kernels/cuda_sm120/moe_nvfp4_nvfp4_mma.h"
 #include "kernels/cuda_sm120/moe_workspace.h"
+#include "kernels/cuda_sm120/offers.h"
 
 namespace nvfp4::kernels::cuda_sm120 {
 namespace {
@@ -180,33 +178,8 @@ Status add_up(const Call& c) {
   return combine_experts(combine, c.stream);
 }
 
-std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
-  if (std::string reason = fp4_device_refusal(caps); !reason.empty()) return reason;
-  if (problem.activation == Activation::k16Bit) return "only for nvfp4 activations";
-  if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
-  const std::uint32_t most = std::max({problem.hidden, problem.intermediate, problem.shared_intermediate});
-  if (most > kMaxQuantizedFeatures) {
-    return "activations of at most " + std::to_string(kMaxQuantizedFeatures) + " features can be rounded";
-  }
-  return {};
-}
-
-// Pieces of equal size, none of which has more partial results than this.
-std::uint32_t tokens_at_once(const MoeProblem& problem, std::uint32_t max_tokens) {
-  constexpr std::uint64_t kMaxPartialBytes = std::uint64_t{256} << 20U;
-  constexpr std::uint64_t kLeastTokens = 1024;  // fewer would leave tiles empty
-  const std::uint64_t bytes_of_token = std::uint64_t{problem.top_k} * problem.hidden * sizeof(float);
-  const std::uint64_t most = std::max(kLeastTokens, kMaxPartialBytes / bytes_of_token);
-  const std::uint64_t num_pieces = std::max<std::uint64_t>(1, (max_tokens + most - 1) / most);
-  return static_cast<std::uint32_t>((max_tokens + num_pieces - 1) / num_pieces);
-}
-
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceMoePlan plan{problem, {}};
-  plan.sizes.max_tokens = max_tokens;
-  plan.sizes.num_sms = caps.num_sms;
-  plan.sizes.choice[0] = tokens_at_once(problem, max_tokens);
-  plan.sizes.workspace_bytes = MoeWorkspace(problem, plan.sizes.choice[0], nullptr).num_bytes;
+  const DeviceMoePlan plan = moe_nvfp4_nvfp4_mma_offer().outline(problem, caps, max_tokens);
   NVFP4_RETURN_IF_ERROR(problem.gated() ? Fp4Launch<ExpertUp<true>>::allow(kName)
                                         : Fp4Launch<ExpertUp<false>>::allow(kName));
   NVFP4_RETURN_IF_ERROR(Fp4Launch<ExpertDown>::allow(kName));
@@ -244,11 +217,11 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   return {};
 }
 
-constexpr DeviceMoeKernel kKernel{
-    kName, refusal, plan, run, std::numeric_limits<std::uint32_t>::max(), DeviceWeightLayout::kBlockScaled16x64};
-
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_nvfp4_mma() { return kKernel; }
+const DeviceMoeKernel& moe_nvfp4_nvfp4_mma() {
+  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_nvfp4_mma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm120

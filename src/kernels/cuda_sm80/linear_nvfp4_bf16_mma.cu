@@ -11,6 +11,7 @@
 #include "kernels/cuda_sm80/linear_nvfp4_bf16_mma.h"
 #include "kernels/cuda_sm80/linear_rows_output.cuh"
 #include "kernels/cuda_sm80/linear_rows_plan.h"
+#include "kernels/cuda_sm80/offers.h"
 #include "kernels/cuda_sm80/split_sums.cuh"
 
 namespace nvfp4::kernels::cuda_sm80 {
@@ -88,22 +89,8 @@ constexpr std::array<Kernel, sizeof...(kIdx)> all_kernels(std::index_sequence<kI
 }
 constexpr auto kKernels = all_kernels(std::make_index_sequence<kFragmentShapes.size()>());
 
-std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
-  if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
-  if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
-  return fragment_refusal(caps, problem.in_features);
-}
-
-TileLayer layer_of(const DeviceLinearPlan& plan) {
-  constexpr double kBytesPerWeight = static_cast<double>(Fragment16x64::kBytes) / (16 * 64);
-  return {plan.problem.out_features,   plan.problem.in_features, kBytesPerWeight,
-          plan.sizes.num_sms,          plan.sizes.choice[0],     plan.sizes.choice[1],
-          plan.problem.batch_invariant};
-}
-
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceLinearPlan plan = plan_without_workspace(problem, caps, max_tokens);
-  add_workspace(plan, fragment_needs(layer_of(plan), max_tokens));
+  const DeviceLinearPlan plan = linear_nvfp4_bf16_mma_offer().outline(problem, caps, max_tokens);
   for (std::size_t i = 0; i < kKernels.size(); ++i) {
     NVFP4_RETURN_IF_ERROR(allow_shared(kName, kKernels[i], kFragmentShapes[i].shared_bytes()));
   }
@@ -116,7 +103,7 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   if (args.num_tokens == 0) return {};
   const auto call = begin_rows(plan, weight, args, workspace, stream);
   NVFP4_RETURN_IF_ERROR(call);
-  const TileChoice choice = choose_fragments(layer_of(plan), args.num_tokens);
+  const TileChoice choice = choose_fragments(fragment_layer(plan), args.num_tokens);
   LinearJob job{*call, rows_grid(plan, choice, workspace)};
   for (float& scale : job.call.output.shards.scale2) scale *= kFragmentUnit;
   const FragmentShape& shape = kFragmentShapes[choice.kind_idx];
@@ -126,10 +113,11 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return launch(kName, kKernels[choice.kind_idx], launched, stream, job);
 }
 
-constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};
-
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_bf16_mma() { return kKernel; }
+const DeviceLinearKernel& linear_nvfp4_bf16_mma() {
+  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_mma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -51,11 +51,11 @@ RowsChoice choose_few(const std::array<FewShape, kCount>& shapes, const RowsLaye
 
 }  // namespace
 
-bool rows_fit(const RowsLayer& layer) {
+std::uint32_t least_rows_bytes(const RowsLayer& layer) {
   const std::uint32_t columns = max_few_tokens(layer.weight_bytes) / 8;
   const std::uint32_t few = FewShape{1, columns}.shared_bytes(layer.weight_bytes);
   const std::uint32_t many = kManyShapes[0].shared_bytes(layer.weight_bytes);
-  return std::max(few, many) <= layer.shared_bytes_per_block;
+  return std::max(few, many);
 }
 
 RowsChoice choose_rows(const RowsLayer& layer, std::uint32_t num_tokens) {

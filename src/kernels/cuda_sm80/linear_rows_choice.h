@@ -27,8 +27,8 @@ struct RowsChoice {
   [[nodiscard]] constexpr const ManyShape& many() const { return kManyShapes[tiles.kind_idx]; }
 };
 
-// Does the smallest block fit into shared memory?
-[[nodiscard]] bool rows_fit(const RowsLayer& layer);
+// Shared memory that the smallest blocks take.
+[[nodiscard]] std::uint32_t least_rows_bytes(const RowsLayer& layer);
 // For a layer that fits; num_tokens above 0.
 [[nodiscard]] RowsChoice choose_rows(const RowsLayer& layer, std::uint32_t num_tokens);
 

@@ -2,6 +2,7 @@
 // before, to numbers that are exact in BF16. Order of sums and bounds: linear_rows_few.cuh, linear_rows_many.cuh.
 #include "kernels/cuda_sm80/linear_rows.h"
 #include "kernels/cuda_sm80/linear_rows_launch.cuh"
+#include "kernels/cuda_sm80/offers.h"
 
 namespace nvfp4::kernels::cuda_sm80 {
 namespace {
@@ -9,13 +10,8 @@ namespace {
 constexpr const char* kName = "linear_fp8_bf16_mma";
 using Launch = RowsLaunch<Fp8Weight>;
 
-std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
-  if (problem.weight != WeightFormat::kFp8) return "only for fp8 weights";
-  return rows_refusal(problem, caps);
-}
-
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  const DeviceLinearPlan plan = rows_plan(problem, caps, max_tokens);
+  const DeviceLinearPlan plan = linear_fp8_bf16_mma_offer().outline(problem, caps, max_tokens);
   NVFP4_RETURN_IF_ERROR(Launch::allow(kName, plan.sizes.choice[0]));
   return plan;
 }
@@ -25,10 +21,11 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return Launch::run(kName, plan, weight, args, workspace, stream);
 }
 
-constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};
-
 }  // namespace
 
-const DeviceLinearKernel& linear_fp8_bf16_mma() { return kKernel; }
+const DeviceLinearKernel& linear_fp8_bf16_mma() {
+  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_fp8_bf16_mma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm80

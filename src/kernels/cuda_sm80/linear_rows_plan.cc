@@ -9,11 +9,11 @@ std::size_t aligned(std::size_t num_bytes) {
   return (num_bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
 }
 
+}  // namespace
+
 bool is_rounded(const DeviceLinearProblem& problem) {
   return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
 }
-
-}  // namespace
 
 bool has_code_for(std::uint32_t sm) { return sm / 10 == 8 || sm == 90 || sm == 120 || sm == 121; }
 
@@ -52,10 +52,10 @@ std::string linear_refusal(const DeviceLinearProblem& problem, const DeviceCaps&
 
 std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
   if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
-  if (!rows_fit(rows_layer(plan_without_workspace(problem, caps, 0)))) {
-    return "a block needs more shared memory than there is";
-  }
-  return {};
+  const std::uint32_t needed = least_rows_bytes(rows_layer(plan_without_workspace(problem, caps, 0)));
+  if (needed <= caps.shared_bytes_per_block) return {};
+  return "a block needs " + std::to_string(needed) + " bytes of shared memory, the device has " +
+         std::to_string(caps.shared_bytes_per_block);
 }
 
 RowsWorkspace rows_workspace(const DeviceLinearPlan& plan) {
@@ -86,38 +86,6 @@ RowsGrid rows_grid(const DeviceLinearPlan& plan, const TileChoice& tiles, const 
   grid.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data);
   grid.partials = reinterpret_cast<float*>(workspace.data + rows_workspace(plan).parts_at);
   return grid;
-}
-
-Result<RowsCall> begin_rows(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight,
-                            const DeviceLinearArgs& args, const DeviceWorkspace& workspace, DeviceStream stream) {
-  const DeviceLinearProblem& problem = plan.problem;
-  RowsCall call;
-  call.weights = static_cast<const std::uint8_t*>(weight.elements);
-  call.x = args.x;
-  call.in_features = problem.in_features;
-  call.output.shards = weight.shards;
-  call.output.row_scales = problem.per_row_scale ? weight.row_scales : nullptr;
-  call.output.bias = problem.has_bias ? weight.bias : nullptr;
-  call.output.num_features = problem.out_features;
-  call.output.num_tokens = args.num_tokens;
-  call.output.is_f32 = problem.output == DeviceOutput::kF32;
-  call.output.y = args.y;
-  if (!is_rounded(problem)) return call;
-  const RowsWorkspace places = rows_workspace(plan);
-  QuantizeActivations q;
-  q.activation = problem.activation;
-  q.rule = problem.input_rule;
-  q.num_rows = args.num_tokens;
-  q.in_features = problem.in_features;
-  q.x = args.x;
-  q.pre_quant_scale = problem.has_pre_quant_scale ? weight.pre_quant_scale : nullptr;
-  q.input_scale = weight.input_scale;
-  q.values = reinterpret_cast<Bf16Bits*>(workspace.data + places.values_at);
-  q.row_scale = reinterpret_cast<float*>(workspace.data + places.factors_at);
-  NVFP4_RETURN_IF_ERROR(quantize_activations(q, stream));
-  call.x = q.values;
-  call.output.factors = q.row_scale;
-  return call;
 }
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -4,72 +4,20 @@
 // a kernel before FC1, h by one between the two. Order of sums and bounds: fragment_products.cuh.
 #include "kernels/cuda_sm80/moe_nvfp4_bf16_mma.h"
 
-#include <algorithm>
-#include <string>
-
 #include "kernels/cuda_shared/moe_steps.h"
 #include "kernels/cuda_sm80/fragment_choice.h"
-#include "kernels/cuda_sm80/linear_rows_plan.h"
 #include "kernels/cuda_sm80/moe_fragments.h"
+#include "kernels/cuda_sm80/moe_places.h"
+#include "kernels/cuda_sm80/offers.h"
 
 namespace nvfp4::kernels::cuda_sm80 {
 namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_mma";
-constexpr std::uint64_t kMaxPairs = 1U << 28U;  // blocks of a launch are below 2^31
-
-// Places in the workspace.
-struct Buffers {
-  Bf16Bits* h = nullptr;       // [rows, I]
-  float* h_f32 = nullptr;      // [rows, I] not yet rounded, W4A4
-  float* h_factors = nullptr;  // [rows]
-  Bf16Bits* rows = nullptr;    // [rows of FC1, H] rounded
-  float* row_factors = nullptr;
-};
-
-struct Workspace {
-  SortedPairs sorted;
-  std::byte* sort = nullptr;
-  Buffers routed, shared;
-  float* partial = nullptr;         // [pairs, H]
-  float* shared_partial = nullptr;  // [T, H]
-  std::size_t num_bytes = 0;
-
-  Workspace(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
-    const std::size_t pairs = std::size_t{tokens} * p.top_k;
-    take(sorted.offsets, p.num_experts + 1);
-    take(sorted.pair_of_row, pairs);
-    take(sorted.row_of_pair, pairs);
-    take(sort, sort_workspace_bytes(tokens, p.num_experts));
-    place(p, p.intermediate, pairs, rounds_pairs(p) ? pairs : tokens, routed);
-    take(partial, pairs * p.hidden);
-    if (p.shared_intermediate == 0) return;
-    place(p, p.shared_intermediate, tokens, tokens, shared);
-    take(shared_partial, std::size_t{tokens} * p.hidden);
-  }
-
- private:
-  template <class T>
-  void take(T*& pointer, std::size_t count) {
-    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
-    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-  }
-  void place(const MoeProblem& p, std::uint32_t intermediate, std::size_t rows, std::size_t fc1_rows,
-             Buffers& buffers) {
-    take(buffers.h, rows * intermediate);
-    if (!is_rounded(p)) return;
-    take(buffers.h_f32, rows * intermediate);
-    take(buffers.h_factors, rows);
-    take(buffers.rows, fc1_rows * p.hidden);
-    take(buffers.row_factors, fc1_rows);
-  }
-
-  std::byte* const data_;
-};
 
 struct Call {
   const MoeProblem& problem;
-  const Workspace workspace;
+  const MoePlaces workspace;
   const MoeSteps steps;
   const std::uint32_t num_sms;
 };
@@ -87,7 +35,7 @@ ExpertProduct product_of(const Call& c, const ExpertLayer& layer) {
   return product;
 }
 
-Status run_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
+Status run_fc1(const Call& c, const ExpertLayer& layer, const MoeBuffers& buffers) {
   const MoeProblem& p = c.problem;
   const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   ExpertUp up;
@@ -119,7 +67,7 @@ Status run_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffers) 
   return run_expert_up(kName, shape_of(c, up.product), up, c.steps.stream);
 }
 
-Status run_fc2(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
+Status run_fc2(const Call& c, const ExpertLayer& layer, const MoeBuffers& buffers) {
   ExpertDown down;
   down.product = product_of(c, layer);
   down.product.weights = layer.weights.down;
@@ -136,27 +84,8 @@ Status run_fc2(const Call& c, const ExpertLayer& layer, const Buffers& buffers) 
   return run_expert_down(kName, shape_of(c, down.product), down, c.steps.stream);
 }
 
-std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  if (!has_code_for(caps.sm)) return "only for compute capabilities 8.x, 9.0, 12.0 and 12.1";
-  if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
-  if (std::string reason = rounding_refusal(problem); !reason.empty()) return reason;
-  const std::uint32_t most = std::max({problem.hidden, problem.intermediate, problem.shared_intermediate});
-  if (std::string reason = fragment_refusal(caps, most); !reason.empty()) return reason;
-  const std::uint64_t pairs = std::uint64_t{max_tokens} * problem.top_k;
-  // In tiles of 8 pairs and 32 rows, of the smallest shape.
-  const std::uint64_t blocks = (pairs / 8 + problem.num_experts + 1) * (std::uint64_t{most} * 2 / 32 + 1);
-  if (pairs >= kMaxPairs || blocks >= 1ULL << 31U) {
-    return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) +
-           " experts each are more than one launch can have";
-  }
-  return {};
-}
-
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceMoePlan plan{problem, {}};
-  plan.sizes.max_tokens = max_tokens;
-  plan.sizes.num_sms = caps.num_sms;
-  plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
+  const DeviceMoePlan plan = moe_nvfp4_bf16_mma_offer().outline(problem, caps, max_tokens);
   NVFP4_RETURN_IF_ERROR(allow_expert_up(kName));
   NVFP4_RETURN_IF_ERROR(allow_expert_down(kName));
   return plan;
@@ -167,7 +96,7 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   NVFP4_RETURN_IF_ERROR(check_moe_call(plan, weights, args, workspace));
   if (args.num_tokens == 0) return {};
   const MoeProblem& p = plan.problem;
-  const Workspace places(p, plan.sizes.max_tokens, workspace.data);
+  const MoePlaces places(p, plan.sizes.max_tokens, workspace.data);
   const Call c{p, places, {p, args, places.sorted, stream}, plan.sizes.num_sms};
   if (p.shared_intermediate != 0) {
     const ExpertLayer shared = shared_layer(p, weights, args);
@@ -183,10 +112,11 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   return combine_experts(combine, stream);
 }
 
-constexpr DeviceMoeKernel kKernel{kName, refusal, plan, run};
-
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_bf16_mma() { return kKernel; }
+const DeviceMoeKernel& moe_nvfp4_bf16_mma() {
+  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_mma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -3,61 +3,23 @@
 // to numbers that are exact in BF16. Sums run over K in ascending order, in as many parts as blocks share it. Bound:
 // the tensor cores; of less than about 100 tokens, decoding.
 #include <algorithm>
-#include <string>
 
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_choice.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_output.cuh"
+#include "kernels/cuda_sm90/linear_wgmma_places.h"
 #include "kernels/cuda_sm90/wgmma_launch.cuh"
+#include "kernels/cuda_sm90/wgmma_offers.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "linear_nvfp4_bf16_wgmma";
 
-bool is_rounded(const DeviceLinearProblem& problem) {
-  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
-}
-
-constexpr std::size_t aligned(std::size_t bytes) {
-  return (bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-}
-
-// Places in the workspace. Where blocks share K through memory: a counter for each of their warps, which are as many as
-// there can be on the device, and the sums of these warps; rounded rows: BF16 [T, K], then float32 [T].
-struct Places {
-  std::size_t zeroed_bytes = 0, parts_at = 0, values_at = 0, factors_at = 0, num_bytes = 0;
-
-  Places(const DeviceLinearProblem& problem, std::uint32_t num_sms, std::uint32_t max_tokens) {
-    if (!problem.batch_invariant) {
-      using Shape = WgmmaShape<kPair64>;
-      static_assert(Shape::kConsumerWarps == WgmmaShape<32>::kConsumerWarps);
-      const std::size_t num_warps = std::size_t{num_sms} * Shape::kBlocksPerSm * Shape::kConsumerWarps;
-      zeroed_bytes = aligned(num_warps * sizeof(std::uint32_t));
-      parts_at = zeroed_bytes;
-      num_bytes = parts_at + num_warps * 64 * 16 * sizeof(float);
-    }
-    if (!is_rounded(problem)) return;
-    values_at = num_bytes;
-    factors_at = values_at + aligned(std::size_t{max_tokens} * problem.in_features * sizeof(Bf16Bits));
-    num_bytes = factors_at + max_tokens * sizeof(float);
-  }
-};
-
-std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
-  if (caps.sm != 90) return "only for compute capability 9.0";
-  if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
-  if (std::string reason = device_linear_limits_refusal(problem); !reason.empty()) return reason;
-  if (is_rounded(problem) && problem.in_features > kMaxQuantizedFeatures) {
-    return std::to_string(problem.in_features) + " input features; activations of at most " +
-           std::to_string(kMaxQuantizedFeatures) + " can be rounded";
-  }
-  if (caps.shared_bytes_per_block < WgmmaShape<256>::kSharedBytes + sizeof(TileMap)) {
-    return "a block needs more shared memory than there is";
-  }
-  return {};
-}
+static_assert(WgmmaShape<32>::kConsumerWarps == kPairWarps && WgmmaShape<kPair64>::kConsumerWarps == kPairWarps);
+static_assert(WgmmaShape<kPair64>::kMaxColumns == kPairColumns && WgmmaShape<kPair64>::kBlocksPerSm == 2);
+static_assert(kLinearWgmmaSharedBytes == WgmmaShape<256>::kSharedBytes + sizeof(TileMap));
 
 // Clusters of so many blocks that the device runs at once.
 template <std::uint32_t kKind>
@@ -79,12 +41,7 @@ std::uint32_t max_clusters(std::uint32_t num_splits) {
 }
 
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceLinearPlan plan{problem, {}};
-  plan.sizes.max_tokens = max_tokens;
-  plan.sizes.num_sms = caps.num_sms;
-  const Places places(problem, caps.num_sms, max_tokens);
-  plan.sizes.workspace_bytes = places.num_bytes;
-  plan.sizes.zeroed_bytes = places.zeroed_bytes;
+  DeviceLinearPlan plan = linear_nvfp4_bf16_wgmma_offer().outline(problem, caps, max_tokens);
   if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kPair64>(kName)));
@@ -118,8 +75,8 @@ struct Rows {
 };
 
 Result<Rows> round_activations(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight,
-                               const DeviceLinearArgs& args, const Places& places, const DeviceWorkspace& workspace,
-                               DeviceStream stream) {
+                               const DeviceLinearArgs& args, const LinearWgmmaPlaces& places,
+                               const DeviceWorkspace& workspace, DeviceStream stream) {
   if (!is_rounded(plan.problem)) return Rows{args.x, nullptr};
   QuantizeActivations q;
   q.activation = plan.problem.activation;
@@ -150,7 +107,7 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   const DeviceLinearProblem& problem = plan.problem;
   const LinearTiling tiling = choose_linear_tiling(problem.out_features, problem.in_features, args.num_tokens,
                                                    plan.sizes.num_sms, splits_of(plan));
-  const Places places(problem, plan.sizes.num_sms, plan.sizes.max_tokens);
+  const LinearWgmmaPlaces places(problem, plan.sizes.num_sms, plan.sizes.max_tokens);
   const auto rows = round_activations(plan, weight, args, places, workspace, stream);
   NVFP4_RETURN_IF_ERROR(rows);
   LinearOutput output;
@@ -178,10 +135,11 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
                                : launch_kind<false>(tiling.kind, call, output, stream);
 }
 
-constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};
-
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_bf16_wgmma() { return kKernel; }
+const DeviceLinearKernel& linear_nvfp4_bf16_wgmma() {
+  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_wgmma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -7,31 +7,21 @@
 //
 // Partial results are float32, unless there are many of them: then two share a word (paired_floats.cuh), an error of at
 // most 2^-11 of the larger of the two. A token's other bits depend on itself alone.
-#include <algorithm>
-#include <string>
-
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/moe_steps.h"
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_sm90/combine_paired.h"
 #include "kernels/cuda_sm90/grouped_linear_nvfp4_bf16_wgmma.cuh"
 #include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
+#include "kernels/cuda_sm90/moe_wgmma_places.h"
+#include "kernels/cuda_sm90/wgmma_offers.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
-constexpr std::size_t kMaxFloatPartialBytes = std::size_t{40} << 20;  // what the L2 cache holds beside other things
-
-// h is rounded by a kernel between FC1 and FC2, which sees whole rows.
-bool rounds_rows_of_h(const MoeProblem& p) { return p.activation == Activation::kNvfp4Dynamic; }
-
-std::size_t float_partial_bytes(const MoeProblem& p, std::uint32_t tokens) {
-  return std::size_t{tokens} * p.top_k * p.hidden * sizeof(float);
-}
-bool pairs_partials(const MoeProblem& p, std::uint32_t tokens) {
-  return !p.batch_invariant && float_partial_bytes(p, tokens) > kMaxFloatPartialBytes;
-}
+static_assert(kMoeWgmmaSharedBytes == WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes));
+static_assert(kMoeWgmmaMaxRowNumbers == kMaxRowNumbers);
 
 // Tokens of a tile: as few as hold most experts' tokens at once, as decoding is the same for any number.
 std::uint32_t kind_of_fc1(const ExpertLayer& layer) {
@@ -45,70 +35,10 @@ std::uint32_t band_of(const ExpertLayer& layer, std::uint32_t kind) {
   return layer.is_shared ? (kind > 128 ? 16 : 8) : 0;
 }
 
-// Places in the workspace.
-struct Buffers {
-  std::uint8_t* image = nullptr;  // BF16 h as FC2 copies it, or
-  std::uint64_t image_rows = 0;
-  float* h_f32 = nullptr;      // [rows, I] not yet rounded
-  Bf16Bits* h = nullptr;       // [rows, I] rounded
-  float* h_factors = nullptr;  // [rows]
-  Bf16Bits* rows = nullptr;    // [rows of FC1, H] rounded
-  float* row_factors = nullptr;
-};
-
-struct Workspace {
-  SortedPairs sorted;
-  std::byte* sort = nullptr;
-  Buffers routed, shared;
-  std::byte* partial = nullptr;
-  float* partial_scales = nullptr;  // [T * k]
-  float* shared_partial = nullptr;  // [T, H]
-  std::size_t num_bytes = 0;
-
-  Workspace(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
-    const std::size_t pairs = std::size_t{tokens} * p.top_k;
-    take(sorted.offsets, p.num_experts + 1);
-    take(sorted.pair_of_row, pairs);
-    take(sorted.row_of_pair, pairs);
-    take(sort, sort_workspace_bytes(tokens, p.num_experts));
-    place(p, p.intermediate, pairs, p.num_experts, rounds_pairs(p) ? pairs : tokens, routed);
-    const std::size_t floats = float_partial_bytes(p, tokens);
-    const std::size_t most_floats = p.batch_invariant ? floats : std::min(floats, kMaxFloatPartialBytes);
-    take(partial, std::max(most_floats, pairs_partials(p, tokens) ? floats / 2 : 0));
-    take(partial_scales, pairs);
-    if (p.shared_intermediate == 0) return;
-    place(p, p.shared_intermediate, tokens, 1, tokens, shared);
-    take(shared_partial, std::size_t{tokens} * p.hidden);
-  }
-
- private:
-  template <class T>
-  void take(T*& pointer, std::size_t count) {
-    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
-    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-  }
-  void place(const MoeProblem& p, std::uint32_t intermediate, std::size_t rows, std::uint32_t num_experts,
-             std::size_t fc1_rows, Buffers& buffers) {
-    if (rounds_rows_of_h(p)) {
-      take(buffers.h_f32, rows * intermediate);
-      take(buffers.h, rows * intermediate);
-      take(buffers.h_factors, rows);
-    } else {
-      buffers.image_rows = num_image_rows(rows, num_experts);
-      take(buffers.image, (intermediate + 63) / 64 * buffers.image_rows * kColumnBytes);
-    }
-    if (!is_rounded(p)) return;
-    take(buffers.rows, fc1_rows * p.hidden);
-    take(buffers.row_factors, fc1_rows);
-  }
-
-  std::byte* const data_;
-};
-
 struct Call {
   const MoeProblem& problem;
   const DeviceMoeArgs& args;
-  const Workspace workspace;
+  const MoeWgmmaPlaces workspace;
   const std::uint32_t num_sms;
   const DeviceStream stream;
 
@@ -116,7 +46,7 @@ struct Call {
 };
 
 // The rows that FC1 multiplies: x, or rounded.
-Result<RowSource> fc1_rows(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
+Result<RowSource> fc1_rows(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers& buffers) {
   const MoeProblem& p = c.problem;
   const std::int32_t* pair_of_row = layer.is_shared ? nullptr : c.workspace.sorted.pair_of_row;
   if (!is_rounded(p)) return RowSource{c.args.x, pair_of_row, p.top_k};
@@ -140,7 +70,7 @@ WgmmaRun run_of(const Call& c, const ExpertLayer& layer, const std::uint8_t* wei
 }
 
 template <ExpertFunction kFunction>
-Status launch_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
+Status launch_fc1(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers& buffers) {
   const auto rows = fc1_rows(c, layer, buffers);
   NVFP4_RETURN_IF_ERROR(rows);
   ExpertUp<kFunction> up;
@@ -170,7 +100,7 @@ Status launch_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffer
       kName, run_of(c, layer, layer.weights.gate_up, row_groups, c.problem.hidden, kind_of_fc1(layer)), up, c.stream);
 }
 
-Status run_fc1(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
+Status run_fc1(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers& buffers) {
   switch (c.problem.function) {
     case ExpertFunction::kSilu:
       return launch_fc1<ExpertFunction::kSilu>(c, layer, buffers);
@@ -206,7 +136,7 @@ Status launch_fc2(const Call& c, const ExpertLayer& layer, const Columns& column
       c.stream);
 }
 
-Status run_fc2(const Call& c, const ExpertLayer& layer, const Buffers& buffers) {
+Status run_fc2(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers& buffers) {
   if (!rounds_rows_of_h(c.problem))
     return launch_fc2(c, layer, ColumnImage{buffers.image, buffers.image_rows}, nullptr);
   NVFP4_RETURN_IF_ERROR(c.steps().round_h(layer, buffers.h_f32, buffers.h, buffers.h_factors));
@@ -226,21 +156,6 @@ Status add_up(const Call& c) {
   return combine_paired(combine, c.stream);
 }
 
-std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  if (caps.sm != 90) return "only for compute capability 9.0";
-  if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
-  if (std::string reason = rounding_refusal(problem); !reason.empty()) return reason;
-  const std::uint64_t pairs = std::uint64_t{max_tokens} * problem.top_k;
-  if (pairs * std::max(problem.hidden, problem.intermediate) > kMaxRowNumbers) {
-    return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) +
-           " experts each have more than 2^32 activations";
-  }
-  if (caps.shared_bytes_per_block < WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes)) {
-    return "a block needs more shared memory than there is";
-  }
-  return {};
-}
-
 Status allow_fc1(ExpertFunction function) {
   switch (function) {
     case ExpertFunction::kSilu:
@@ -256,10 +171,7 @@ Status allow_fc1(ExpertFunction function) {
 }
 
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceMoePlan plan{problem, {}};
-  plan.sizes.max_tokens = max_tokens;
-  plan.sizes.num_sms = caps.num_sms;
-  plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
+  const DeviceMoePlan plan = moe_nvfp4_bf16_wgmma_offer().outline(problem, caps, max_tokens);
   if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
   NVFP4_RETURN_IF_ERROR(allow_fc1(problem.function));
   NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<ColumnImage>>(kName));
@@ -272,7 +184,7 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   NVFP4_RETURN_IF_ERROR(check_moe_call(plan, weights, args, workspace));
   if (args.num_tokens == 0) return {};
   const MoeProblem& p = plan.problem;
-  const Call c{p, args, Workspace(p, plan.sizes.max_tokens, workspace.data), plan.sizes.num_sms, stream};
+  const Call c{p, args, MoeWgmmaPlaces(p, plan.sizes.max_tokens, workspace.data), plan.sizes.num_sms, stream};
   if (p.shared_intermediate != 0) {
     const ExpertLayer shared = shared_layer(p, weights, args);
     NVFP4_RETURN_IF_ERROR(run_fc1(c, shared, c.workspace.shared));
@@ -285,10 +197,11 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   return add_up(c);
 }
 
-constexpr DeviceMoeKernel kKernel{kName, refusal, plan, run};
-
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_bf16_wgmma() { return kKernel; }
+const DeviceMoeKernel& moe_nvfp4_bf16_wgmma() {
+  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_wgmma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -52,12 +52,6 @@ struct alignas(16) WgmmaTile {
   std::uint32_t num_columns = 0;  // num_valid up to a multiple of 8
 };
 
-// Rows of such an array for `num_rows` sorted rows of `num_experts` experts.
-[[nodiscard]] __host__ __device__ constexpr std::uint64_t num_image_rows(std::uint64_t num_rows,
-                                                                         std::uint64_t num_experts) {
-  return (num_rows + 7) / 8 * 8 + 8 * num_experts;
-}
-
 // The tiles of all experts in order of the expert; within it, bands of row tiles, and in a band token by token.
 struct TileMap {
   std::uint32_t first_tile[kMaxMapExperts + 1];  // token tiles before the expert

@@ -1,0 +1,96 @@
+#include "kernels/cuda_sm80/offers.h"
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/cuda_sm80/fragment_choice.h"
+#include "kernels/cuda_sm80/linear_rows_plan.h"
+#include "kernels/cuda_sm80/moe_places.h"
+
+namespace nvfp4::kernels::cuda_sm80 {
+namespace {
+
+constexpr std::uint64_t kMaxPairs = 1U << 28U;  // blocks of a launch are below 2^31
+
+// Hopper multiplies faster than mma.sync asks it to.
+constexpr std::uint32_t kHopper = 90;
+DeviceSpeed fragment_speed(const DeviceCaps& caps) { return {0.7, caps.sm == kHopper ? 0.29 : 0.55, 0.4, 3.5}; }
+DeviceSpeed expert_speed(const DeviceCaps& caps) { return {0.6, caps.sm == kHopper ? 0.29 : 0.55, 0.5, 12}; }
+DeviceSpeed rows_speed(const DeviceCaps& caps) { return {0.85, caps.sm == kHopper ? 0.42 : 0.65, 0.3, 3}; }
+
+std::string refuse_fragments(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+  if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
+  if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
+  return fragment_refusal(caps, problem.in_features);
+}
+DeviceLinearPlan outline_fragments(const DeviceLinearProblem& problem, const DeviceCaps& caps,
+                                   std::uint32_t max_tokens) {
+  DeviceLinearPlan plan = plan_without_workspace(problem, caps, max_tokens);
+  add_workspace(plan, fragment_needs(fragment_layer(plan), max_tokens));
+  return plan;
+}
+
+std::string refuse_fp8(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+  if (problem.weight != WeightFormat::kFp8) return "only for fp8 weights";
+  return rows_refusal(problem, caps);
+}
+std::string refuse_bf16(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+  if (problem.weight != WeightFormat::kBF16) return "only for bf16 weights";
+  return rows_refusal(problem, caps);
+}
+
+std::string refuse_moe(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  if (!has_code_for(caps.sm)) return "only for compute capabilities 8.x, 9.0, 12.0 and 12.1";
+  if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
+  if (std::string reason = rounding_refusal(problem); !reason.empty()) return reason;
+  const std::uint32_t most = std::max({problem.hidden, problem.intermediate, problem.shared_intermediate});
+  if (std::string reason = fragment_refusal(caps, most); !reason.empty()) return reason;
+  const std::uint64_t pairs = std::uint64_t{max_tokens} * problem.top_k;
+  // In tiles of 8 pairs and 32 rows, of the smallest shape.
+  const std::uint64_t blocks = (pairs / 8 + problem.num_experts + 1) * (std::uint64_t{most} * 2 / 32 + 1);
+  if (pairs >= kMaxPairs || blocks >= 1ULL << 31U) {
+    return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) +
+           " experts each are more than one launch can have";
+  }
+  return {};
+}
+
+DeviceMoePlan outline_moe(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
+  DeviceMoePlan plan{problem, {}};
+  plan.sizes.max_tokens = max_tokens;
+  plan.sizes.num_sms = caps.num_sms;
+  plan.sizes.workspace_bytes = MoePlaces(problem, max_tokens, nullptr).num_bytes;
+  return plan;
+}
+
+}  // namespace
+
+TileLayer fragment_layer(const DeviceLinearPlan& plan) {
+  constexpr double kBytesPerWeight = static_cast<double>(Fragment16x64::kBytes) / (16 * 64);
+  return {plan.problem.out_features,   plan.problem.in_features, kBytesPerWeight,
+          plan.sizes.num_sms,          plan.sizes.choice[0],     plan.sizes.choice[1],
+          plan.problem.batch_invariant};
+}
+
+const DeviceLinearOffer& linear_nvfp4_bf16_mma_offer() {
+  static constexpr DeviceLinearOffer kOffer{"linear_nvfp4_bf16_mma", refuse_fragments, outline_fragments,
+                                            fragment_speed};
+  return kOffer;
+}
+
+const DeviceLinearOffer& linear_fp8_bf16_mma_offer() {
+  static constexpr DeviceLinearOffer kOffer{"linear_fp8_bf16_mma", refuse_fp8, rows_plan, rows_speed};
+  return kOffer;
+}
+
+const DeviceLinearOffer& linear_bf16_mma_offer() {
+  static constexpr DeviceLinearOffer kOffer{"linear_bf16_mma", refuse_bf16, rows_plan, rows_speed};
+  return kOffer;
+}
+
+const DeviceMoeOffer& moe_nvfp4_bf16_mma_offer() {
+  static constexpr DeviceMoeOffer kOffer{"moe_nvfp4_bf16_mma", refuse_moe, outline_moe, expert_speed};
+  return kOffer;
+}
+
+}  // namespace nvfp4::kernels::cuda_sm80

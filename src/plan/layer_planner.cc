@@ -1,0 +1,45 @@
+#include "plan/layer_planner.h"
+
+#include <utility>
+
+namespace nvfp4::plan {
+
+std::vector<std::uint32_t> sampled_tokens(std::uint32_t first, std::uint32_t last) {
+  std::vector<std::uint32_t> tokens = {first};
+  for (std::uint64_t power = 1; power < last; power *= 2) {
+    if (power > first) tokens.push_back(static_cast<std::uint32_t>(power));
+  }
+  if (last > first) tokens.push_back(last);
+  return tokens;
+}
+
+// Kernels are named after operation, weights, activations and mechanism.
+void add_rejection(PlannedLayer& line, std::string_view kernel, std::uint32_t first, std::uint32_t last,
+                   std::string reason) {
+  for (Rejection& known : line.rejections) {
+    if (known.kernel == kernel && known.reason == reason && known.last_tokens + 1 == first) {
+      known.last_tokens = last;
+      return;
+    }
+  }
+  const bool is_of_format = kernel.find(weight_format_name(line.layer.weight)) != std::string_view::npos;
+  line.rejections.push_back({std::string(kernel), first, last, std::move(reason), is_of_format});
+}
+
+Status plan_layer(const Machine& machine, const Deployment& deployment, std::string_view kernel,
+                  const std::string& where, PlannedLayer& line) {
+  auto activation = choose_activation(line.layer, deployment.activations);
+  NVFP4_RETURN_IF_ERROR(activation);
+  auto shard = shard_of(line.layer, deployment.ranks);
+  NVFP4_RETURN_IF_ERROR(shard);
+  line.activation = activation->activation;
+  line.activation_reason = std::move(activation->reason);
+  shard->activation = line.activation;
+  line.problem = problem_text(*shard);
+  if (const Gpu* gpu = std::get_if<Gpu>(&machine)) {
+    return plan_on_gpu(*gpu, deployment, *shard, kernel, where, line);
+  }
+  return plan_on_cpu(std::get<Cpu>(machine), deployment, *shard, kernel, where, line);
+}
+
+}  // namespace nvfp4::plan
