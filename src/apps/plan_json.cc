@@ -18,6 +18,7 @@ Json range_json(const plan::KernelRange& range) {
   out["times"] = Json::array();
   for (const plan::ExpectedTime& time : range.times) {
     out["times"].push_back({{"num_tokens", time.num_tokens}, {"us", std::round(time.us * 100) / 100}});
+    if (!time.tiling.empty()) out["times"].back()["tiling"] = time.tiling;
   }
   return out;
 }

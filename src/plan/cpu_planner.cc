@@ -106,7 +106,7 @@ Status plan_on_cpu(const Cpu& cpu, const Deployment& deployment, const Layer& sh
                                       : fmt::format("the first of {} that serve it", num_accepting);
   range.workspace_bytes = chosen->workspace_bytes(problem, deployment.max_tokens, cpu.num_workers);
   for (const std::uint32_t tokens : sampled_tokens(1, deployment.max_tokens)) {
-    range.times.push_back({tokens, time_us(shard, line, *chosen, cpu, tokens)});
+    range.times.push_back({tokens, time_us(shard, line, *chosen, cpu, tokens), ""});
   }
   line.ranges.push_back(std::move(range));
   return {};

@@ -158,7 +158,7 @@ Status plan_with(std::span<const Offer> offers, const Problem& problem, const Gp
       const double us = chosen.time_us == nullptr
                             ? gpu_time_us(work, chosen.speed(caps), gpu.rates)
                             : chosen.time_us(problem, caps, tokens) + work.num_roundings * kRoundingUs;
-      out.times.push_back({tokens, us});
+      out.times.push_back({tokens, us, chosen.tiling == nullptr ? "" : chosen.tiling(problem, caps, tokens)});
     }
     for (const Offer& offer : offers) {
       if (offer.name == chosen.name) continue;

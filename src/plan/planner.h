@@ -36,6 +36,7 @@ struct Deployment {
 struct ExpectedTime {
   std::uint32_t num_tokens = 0;
   double us = 0;
+  std::string tiling;  // rows x tokens of a block; empty: the kernel has one way
 };
 
 // Tokens [first, last] of a step that one kernel serves.

@@ -446,6 +446,23 @@ TEST(PlanCost, GrowsWithTokensWithinAKernel) {
     }
   }
 }
+TEST(PlanCost, TilingsAreThoseThatKernelsChoose) {
+  const auto tiling = [](std::string_view line, std::string_view machine, std::size_t range_idx, std::uint32_t tokens) {
+    const auto plan = planned({line}, machine);
+    for (const ExpectedTime& time : plan->layers[0].ranges.at(range_idx).times) {
+      if (time.num_tokens == tokens) return time.tiling;
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(tiling(kExpertsW4A16, "sm90", 0, 8), "");
+  EXPECT_EQ(tiling(kExpertsW4A16, "sm90", 1, 256), "128 x 32");
+  EXPECT_EQ(tiling(kExpertsW4A16, "sm90", 1, 4096), "256 x 128");
+  EXPECT_EQ(tiling(kExpertsW4A4, "sm120", 0, 1), "32 x 8");
+  EXPECT_EQ(tiling(kExpertsW4A4, "sm120", 0, 8192), "128 x 128");
+  EXPECT_THAT(tiling(kDenseW4A4, "sm120", 0, 1), HasSubstr("32 x 8"));
+  EXPECT_THAT(tiling(kDenseW4A16, "sm90", 1, 8192), HasSubstr("128 x 256"));
+  EXPECT_THAT(tiling(kDenseW4A16, "sm80", 0, 8192), HasSubstr(" x "));
+}
 // Within a third of what was measured on an H200 (docs/benchmarks.md).
 TEST(PlanCost, IsNearWhatWasMeasured) {
   EXPECT_NEAR(us_of(kExpertsW4A16, "sm90", 512), 159, 53);

@@ -35,9 +35,24 @@ struct DeviceOffer {
   DeviceWeightLayout nvfp4_layout = DeviceWeightLayout::kFragment16x64;  // in which it reads NVFP4 weights
   // In microseconds, where the kernel knows more than its speed; null otherwise.
   double (*time_us)(const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) = nullptr;
+  // How it cuts the layer for so many tokens, in words: "64 x 32, K in 4 parts" of rows and tokens. Null: one way.
+  std::string (*tiling)(const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) = nullptr;
 };
 using DeviceLinearOffer = DeviceOffer<DeviceLinearProblem, DeviceLinearPlan>;
 using DeviceMoeOffer = DeviceOffer<MoeProblem, DeviceMoePlan>;
+
+// A tiling's words; num_parts: of K.
+[[nodiscard]] inline std::string tiling_text(std::uint32_t rows, std::uint32_t tokens, std::uint32_t num_parts = 1) {
+  std::string text = std::to_string(rows) + " x " + std::to_string(tokens);
+  if (num_parts > 1) text += ", K in " + std::to_string(num_parts) + " parts";
+  return text;
+}
+
+template <class Offer>
+[[nodiscard]] constexpr Offer with_tiling(Offer offer, decltype(Offer::tiling) tiling) {
+  offer.tiling = tiling;
+  return offer;
+}
 
 template <class Kernel, class Offer>
 [[nodiscard]] Kernel kernel_of(const Offer& offer, decltype(Kernel::plan) plan, decltype(Kernel::run) run) {

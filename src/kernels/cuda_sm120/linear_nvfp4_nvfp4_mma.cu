@@ -67,11 +67,10 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return Fp4Launch<LinearSink>::run(kName, choice.shape_idx, max_items, plan.sizes.num_sms, call, sink, stream);
 }
 
+const DeviceLinearKernel kKernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_nvfp4_mma_offer(), plan, run);
+
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_nvfp4_mma() {
-  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_nvfp4_mma_offer(), plan, run);
-  return kernel;
-}
+const DeviceLinearKernel& linear_nvfp4_nvfp4_mma() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm120

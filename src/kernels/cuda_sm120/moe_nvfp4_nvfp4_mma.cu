@@ -217,11 +217,10 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   return {};
 }
 
+const DeviceMoeKernel kKernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_nvfp4_mma_offer(), plan, run);
+
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_nvfp4_mma() {
-  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_nvfp4_mma_offer(), plan, run);
-  return kernel;
-}
+const DeviceMoeKernel& moe_nvfp4_nvfp4_mma() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm120

@@ -44,6 +44,16 @@ DeviceLinearPlan outline_linear(const DeviceLinearProblem& problem, const Device
   return plan;
 }
 
+std::string linear_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
+  const Fp4Choice choice = choose_fp4(linear_layer(problem, caps.num_sms), num_tokens);
+  return tiling_text(choice.shape().rows(), choice.shape().tokens(), choice.num_splits);
+}
+std::string expert_tiling(const MoeProblem& problem, const DeviceCaps& /*caps*/, std::uint32_t num_tokens) {
+  const Fp4Shape& shape =
+      kFp4Shapes[choose_expert_shape(num_tokens * problem.top_k, problem.num_experts, problem.batch_invariant)];
+  return tiling_text(shape.rows(), shape.tokens());
+}
+
 std::string refuse_moe(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
   if (std::string reason = fp4_device_refusal(caps); !reason.empty()) return reason;
   if (problem.activation == Activation::k16Bit) return "only for nvfp4 activations";
@@ -90,18 +100,18 @@ LinearPlaces linear_places(const DeviceLinearPlan& plan) {
 }
 
 const DeviceLinearOffer& linear_nvfp4_nvfp4_mma_offer() {
-  static constexpr DeviceLinearOffer kOffer{"linear_nvfp4_nvfp4_mma",
-                                            refuse_linear,
-                                            outline_linear,
-                                            linear_speed,
-                                            kAnyTokens,
-                                            DeviceWeightLayout::kBlockScaled16x64};
+  static constexpr DeviceLinearOffer kOffer =
+      with_tiling(DeviceLinearOffer{"linear_nvfp4_nvfp4_mma", refuse_linear, outline_linear, linear_speed, kAnyTokens,
+                                    DeviceWeightLayout::kBlockScaled16x64},
+                  linear_tiling);
   return kOffer;
 }
 
 const DeviceMoeOffer& moe_nvfp4_nvfp4_mma_offer() {
-  static constexpr DeviceMoeOffer kOffer{"moe_nvfp4_nvfp4_mma", refuse_moe, outline_moe,
-                                         expert_speed,          kAnyTokens, DeviceWeightLayout::kBlockScaled16x64};
+  static constexpr DeviceMoeOffer kOffer =
+      with_tiling(DeviceMoeOffer{"moe_nvfp4_nvfp4_mma", refuse_moe, outline_moe, expert_speed, kAnyTokens,
+                                 DeviceWeightLayout::kBlockScaled16x64},
+                  expert_tiling);
   return kOffer;
 }
 

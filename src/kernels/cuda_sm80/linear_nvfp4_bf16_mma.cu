@@ -113,11 +113,10 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return launch(kName, kKernels[choice.kind_idx], launched, stream, job);
 }
 
+const DeviceLinearKernel kKernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_mma_offer(), plan, run);
+
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_bf16_mma() {
-  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_mma_offer(), plan, run);
-  return kernel;
-}
+const DeviceLinearKernel& linear_nvfp4_bf16_mma() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm80

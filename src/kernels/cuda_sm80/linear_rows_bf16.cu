@@ -20,11 +20,10 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return Launch::run(kName, plan, weight, args, workspace, stream);
 }
 
+const DeviceLinearKernel kKernel = kernel_of<DeviceLinearKernel>(linear_bf16_mma_offer(), plan, run);
+
 }  // namespace
 
-const DeviceLinearKernel& linear_bf16_mma() {
-  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_bf16_mma_offer(), plan, run);
-  return kernel;
-}
+const DeviceLinearKernel& linear_bf16_mma() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm80

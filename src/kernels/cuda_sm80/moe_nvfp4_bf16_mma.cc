@@ -112,11 +112,10 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   return combine_experts(combine, stream);
 }
 
+const DeviceMoeKernel kKernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_mma_offer(), plan, run);
+
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_bf16_mma() {
-  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_mma_offer(), plan, run);
-  return kernel;
-}
+const DeviceMoeKernel& moe_nvfp4_bf16_mma() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm80

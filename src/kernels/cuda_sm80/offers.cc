@@ -30,6 +30,25 @@ DeviceLinearPlan outline_fragments(const DeviceLinearProblem& problem, const Dev
   return plan;
 }
 
+std::string fragment_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
+  const TileChoice choice =
+      choose_fragments(fragment_layer(plan_without_workspace(problem, caps, num_tokens)), num_tokens);
+  const FragmentShape& shape = kFragmentShapes[choice.kind_idx];
+  return tiling_text(shape.rows(), shape.tokens(), choice.num_splits);
+}
+std::string rows_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
+  const RowsChoice choice = choose_rows(rows_layer(plan_without_workspace(problem, caps, num_tokens)), num_tokens);
+  if (choice.is_few) return tiling_text(choice.few.rows(), choice.few.tokens());
+  return tiling_text(choice.many().rows, choice.many().tokens, choice.tiles.num_splits);
+}
+// FC1's; FC2's may have other rows.
+std::string expert_tiling(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
+  const auto row_groups = static_cast<std::uint32_t>(problem.fc1_rows() / 16);
+  const FragmentShape& shape = kFragmentShapes[choose_expert_shape(
+      {num_tokens * problem.top_k, problem.num_experts, row_groups, caps.num_sms, problem.batch_invariant})];
+  return tiling_text(shape.rows(), shape.tokens());
+}
+
 std::string refuse_fp8(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
   if (problem.weight != WeightFormat::kFp8) return "only for fp8 weights";
   return rows_refusal(problem, caps);
@@ -73,23 +92,26 @@ TileLayer fragment_layer(const DeviceLinearPlan& plan) {
 }
 
 const DeviceLinearOffer& linear_nvfp4_bf16_mma_offer() {
-  static constexpr DeviceLinearOffer kOffer{"linear_nvfp4_bf16_mma", refuse_fragments, outline_fragments,
-                                            fragment_speed};
+  static constexpr DeviceLinearOffer kOffer = with_tiling(
+      DeviceLinearOffer{"linear_nvfp4_bf16_mma", refuse_fragments, outline_fragments, fragment_speed}, fragment_tiling);
   return kOffer;
 }
 
 const DeviceLinearOffer& linear_fp8_bf16_mma_offer() {
-  static constexpr DeviceLinearOffer kOffer{"linear_fp8_bf16_mma", refuse_fp8, rows_plan, rows_speed};
+  static constexpr DeviceLinearOffer kOffer =
+      with_tiling(DeviceLinearOffer{"linear_fp8_bf16_mma", refuse_fp8, rows_plan, rows_speed}, rows_tiling);
   return kOffer;
 }
 
 const DeviceLinearOffer& linear_bf16_mma_offer() {
-  static constexpr DeviceLinearOffer kOffer{"linear_bf16_mma", refuse_bf16, rows_plan, rows_speed};
+  static constexpr DeviceLinearOffer kOffer =
+      with_tiling(DeviceLinearOffer{"linear_bf16_mma", refuse_bf16, rows_plan, rows_speed}, rows_tiling);
   return kOffer;
 }
 
 const DeviceMoeOffer& moe_nvfp4_bf16_mma_offer() {
-  static constexpr DeviceMoeOffer kOffer{"moe_nvfp4_bf16_mma", refuse_moe, outline_moe, expert_speed};
+  static constexpr DeviceMoeOffer kOffer =
+      with_tiling(DeviceMoeOffer{"moe_nvfp4_bf16_mma", refuse_moe, outline_moe, expert_speed}, expert_tiling);
   return kOffer;
 }
 

@@ -23,11 +23,7 @@ constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
 static_assert(kMoeWgmmaSharedBytes == WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes));
 static_assert(kMoeWgmmaMaxRowNumbers == kMaxRowNumbers);
 
-// Tokens of a tile: as few as hold most experts' tokens at once, as decoding is the same for any number.
-std::uint32_t kind_of_fc1(const ExpertLayer& layer) {
-  const std::uint32_t average = layer.num_rows / layer.num_experts;
-  return average <= 18 ? 32 : average <= 50 ? 64 : 128;
-}
+std::uint32_t kind_of_fc1(const ExpertLayer& layer) { return expert_columns(layer.num_rows, layer.num_experts); }
 std::uint32_t kind_of_fc2(const ExpertLayer& layer) {
   return layer.num_rows / layer.num_experts > 180 ? 256 : kind_of_fc1(layer);
 }
@@ -197,11 +193,10 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   return add_up(c);
 }
 
+const DeviceMoeKernel kKernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_wgmma_offer(), plan, run);
+
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_bf16_wgmma() {
-  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_wgmma_offer(), plan, run);
-  return kernel;
-}
+const DeviceMoeKernel& moe_nvfp4_bf16_wgmma() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -15,6 +15,12 @@ namespace nvfp4::kernels::cuda_sm90 {
 inline constexpr std::size_t kImageRowBytes = 128;                           // of one token in a tile of 64
 inline constexpr std::size_t kMaxFloatPartialBytes = std::size_t{40} << 20;  // what the L2 cache holds beside others
 
+// Tokens of a tile of FC1: as few as hold most experts' tokens at once, as decoding is the same for any number.
+[[nodiscard]] constexpr std::uint32_t expert_columns(std::uint32_t num_rows, std::uint32_t num_experts) {
+  const std::uint32_t average = num_rows / num_experts;
+  return average <= 18 ? 32 : average <= 50 ? 64 : 128;
+}
+
 // Rows of an array where every expert starts at a multiple of 8 for `num_rows` sorted rows of `num_experts` experts.
 [[nodiscard]] NVFP4_HD constexpr std::uint64_t num_image_rows(std::uint64_t num_rows, std::uint64_t num_experts) {
   return (num_rows + 7) / 8 * 8 + 8 * num_experts;

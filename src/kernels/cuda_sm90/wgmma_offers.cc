@@ -38,14 +38,25 @@ DeviceLinearPlan outline_linear(const DeviceLinearProblem& problem, const Device
 }
 
 // As many clusters as multiprocessors could hold, but for what an H200 holds less.
-double linear_time_us(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
+LinearTiling tiling_of(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
   LinearSplits splits;
   splits.in_memory = !problem.batch_invariant;
   for (std::size_t i = 0; i < kClusters.size() && !problem.batch_invariant; ++i) {
     const std::uint32_t eighths = kClusters[i] > 2 ? 7 : 8;
     splits.clusters[i] = caps.num_sms / kClusters[i] * eighths / 8;
   }
-  return choose_linear_tiling(problem.out_features, problem.in_features, num_tokens, caps.num_sms, splits).time_us;
+  return choose_linear_tiling(problem.out_features, problem.in_features, num_tokens, caps.num_sms, splits);
+}
+double linear_time_us(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
+  return tiling_of(problem, caps, num_tokens).time_us;
+}
+std::string linear_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
+  const LinearTiling tiling = tiling_of(problem, caps, num_tokens);
+  return tiling_text(tiling.kind == 128 ? 256 : 128, tiling.max_columns, tiling.num_splits);
+}
+std::string expert_tiling(const MoeProblem& problem, const DeviceCaps& /*caps*/, std::uint32_t num_tokens) {
+  const std::uint32_t columns = expert_columns(num_tokens * problem.top_k, problem.num_experts);
+  return tiling_text(columns == 32 ? 128 : 256, columns);
 }
 
 std::string refuse_moe(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
@@ -78,13 +89,15 @@ const DeviceLinearOffer& linear_nvfp4_bf16_wgmma_offer() {
   static constexpr DeviceLinearOffer kOffer = [] {
     DeviceLinearOffer offer{"linear_nvfp4_bf16_wgmma", refuse_linear, outline_linear, linear_speed};
     offer.time_us = linear_time_us;
+    offer.tiling = linear_tiling;
     return offer;
   }();
   return kOffer;
 }
 
 const DeviceMoeOffer& moe_nvfp4_bf16_wgmma_offer() {
-  static constexpr DeviceMoeOffer kOffer{"moe_nvfp4_bf16_wgmma", refuse_moe, outline_moe, expert_speed};
+  static constexpr DeviceMoeOffer kOffer =
+      with_tiling(DeviceMoeOffer{"moe_nvfp4_bf16_wgmma", refuse_moe, outline_moe, expert_speed}, expert_tiling);
   return kOffer;
 }
 
