@@ -66,6 +66,23 @@ std::vector<float> rounded_words(std::span<const float> values, const RowScale& 
   return out;
 }
 
+// And round_floats(), of eight.
+std::vector<float> rounded_octets(std::span<const float> values, const RowScale& row) {
+  std::vector<float> out;
+  for (std::size_t begin = 0; begin < values.size(); begin += 8) {
+    const auto block = values.subspan(begin / kQuantizedBlock * kQuantizedBlock, kQuantizedBlock);
+    std::uint32_t bits[8];
+    std::uint32_t rounded[4];
+    for (std::size_t i = 0; i < 8; ++i) bits[i] = float_bits(values[begin + i]);
+    round_floats(BlockScale::from_largest(row, magnitude_of(block)), bits, rounded);
+    for (const std::uint32_t word : rounded) {
+      out.push_back(float_from_bits(word << 16U));
+      out.push_back(float_from_bits(word & 0xFFFF0000U));
+    }
+  }
+  return out;
+}
+
 void expect_same_bits(std::span<const float> found, std::span<const float> expected, std::span<const float> values,
                       QuantizerRule rule, float scale2) {
   for (std::size_t k = 0; k < found.size(); ++k) {
@@ -81,6 +98,7 @@ void expect_exact(std::span<const float> values, QuantizerRule rule, float scale
   const RowScale row = RowScale::from_stored(rule, scale2);
   const std::vector<float> expected = reference_numbers(values, rule, scale2);
   expect_same_bits(rounded_values(values, row), expected, values, rule, scale2);
+  expect_same_bits(rounded_octets(values, row), expected, values, rule, scale2);
   if (are_bf16) expect_same_bits(rounded_words(values, row), expected, values, rule, scale2);
 }
 

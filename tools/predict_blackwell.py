@@ -212,7 +212,8 @@ def time_lines(rows):
         for model in MODELS:
             w4a4 = [experts_us(card, up[model.gated], down, card.fp4_products, model, t, BYTES_PER_WEIGHT, True)
                     for t in TOKENS]
-            w4a16 = [experts_us(card, fragments, fragments, card.bf16_products, model, t, 2, False) for t in TOKENS]
+            of_experts = fragments[1:]  # kFirstExpertShape
+            w4a16 = [experts_us(card, of_experts, of_experts, card.bf16_products, model, t, 2, False) for t in TOKENS]
             yield f"| experts of {model.name} | W4A4 | " + " | ".join(map(figure, w4a4)) + " |"
             yield f"| | W4A16 | " + " | ".join(map(figure, w4a16)) + " |"
         for layer in LAYERS:

@@ -85,13 +85,13 @@ TEST(LinearWgmma, ATokensBitsDoNotDependOnOthers) {
 
 TEST(LinearWgmma, ChoosesTiles) {
   constexpr std::uint32_t kSms = 132;
-  const WgmmaClusters clusters{{132, 66, 32}, {66, 28, 14}};
-  EXPECT_EQ(choose_linear_tiling(8192, 8192, 4096, kSms, clusters).kind, 256U);
-  EXPECT_EQ(choose_linear_tiling(25600, 5120, 64, kSms, clusters).max_columns, 64U);
-  EXPECT_GT(choose_linear_tiling(4096, 8192, 64, kSms, clusters).num_splits, 1U);
+  const LinearSplits splits{true, {66, 28, 14}};
+  EXPECT_EQ(choose_linear_tiling(8192, 8192, 4096, kSms, splits).kind, 256U);
+  EXPECT_EQ(choose_linear_tiling(25600, 5120, 64, kSms, splits).max_columns, 64U);
+  EXPECT_GT(choose_linear_tiling(4096, 8192, 64, kSms, splits).num_splits, 1U);
   EXPECT_EQ(choose_linear_tiling(4096, 8192, 64, kSms, {}).num_splits, 1U);
   for (const std::uint32_t num_tokens : {1U, 7U, 100U, 129U, 1000U, 8192U}) {
-    const LinearTiling tiling = choose_linear_tiling(2048, 2048, num_tokens, kSms, clusters);
+    const LinearTiling tiling = choose_linear_tiling(2048, 2048, num_tokens, kSms, splits);
     EXPECT_LE(tiling.max_columns, tiling.kind);
     EXPECT_EQ(tiling.max_columns % 8, 0U);
     // What TileMap::find() makes of it: every tile but the last has max_columns.

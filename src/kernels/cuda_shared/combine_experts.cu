@@ -2,6 +2,7 @@
 
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/dependent_launch.cuh"
+#include "kernels/cuda_shared/shared_carveout.h"
 
 namespace nvfp4::kernels {
 namespace {
@@ -66,6 +67,8 @@ __global__ void __launch_bounds__(kThreads, 4) combine_slots(CombineExperts c) {
 }
 
 }  // namespace
+
+Status let_combine_overlap() { return take_all_as_shared_memory("combine experts", combine_slots); }
 
 Status combine_experts(const CombineExperts& combine, DeviceStream stream) {
   const std::uint64_t warps_per_token = (combine.hidden + kWarpColumns - 1) / kWarpColumns;

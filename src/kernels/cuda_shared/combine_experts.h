@@ -29,4 +29,8 @@ struct CombineExperts {
 // num_tokens is above 0.
 [[nodiscard]] Status combine_experts(const CombineExperts& combine, DeviceStream stream);
 
+// So that kernels that take all memory of a multiprocessor as shared memory are there meanwhile. On the current device,
+// before the first run.
+[[nodiscard]] Status let_combine_overlap();
+
 }  // namespace nvfp4::kernels

@@ -1,6 +1,8 @@
 #include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_shared/quantize_activations_rows.cuh"
+#include "kernels/cuda_shared/round_octets.cuh"
+#include "kernels/cuda_shared/shared_carveout.h"
 
 namespace nvfp4::kernels {
 namespace {
@@ -35,6 +37,12 @@ __device__ __forceinline__ void round_values(const Values& values, Activation ac
   }
 }
 
+__device__ __forceinline__ void take_turn(const QuantizeActivations& q) {
+  if (!q.next_reads_earlier) let_next_kernel_start();
+  wait_for_earlier_kernels();
+  if (q.next_reads_earlier) let_next_kernel_start();
+}
+
 // Blocks of one row, or of several if a warp is enough for each.
 template <std::uint32_t kThreads>
 constexpr std::uint32_t kRowsOfBlock = kThreads == 32 ? 4 : 1;
@@ -46,8 +54,7 @@ constexpr std::uint32_t kLeastBlocks = kThreads == 32 ? 9 : 1024 / kThreads;
 template <std::uint32_t kThreads, class Values>
 __global__ void __launch_bounds__(kThreads* kRowsOfBlock<kThreads>, Values::kIsSmall ? kLeastBlocks<kThreads> : 1)
     quantize_rows(QuantizeActivations q) {
-  let_next_kernel_start();
-  wait_for_earlier_kernels();
+  take_turn(q);
   const std::uint32_t row_idx = blockIdx.x * kRowsOfBlock<kThreads> + threadIdx.x / kThreads;
   const std::uint32_t thread = threadIdx.x % kThreads;
   if (row_idx >= q.num_rows) return;
@@ -91,18 +98,75 @@ __global__ void __launch_bounds__(kThreads* kRowsOfBlock<kThreads>, Values::kIsS
   }
 }
 
+// 8 numbers of a row.
+__device__ __forceinline__ void load_octet(const QuantizeActivations& q, const Source& source, std::uint32_t k,
+                                           OctetWords& octet) {
+  octet.load(q.x + std::size_t{source.token} * q.in_features + k);
+}
+__device__ __forceinline__ void load_octet(const QuantizeActivations& q, const Source& source, std::uint32_t k,
+                                           OctetFloats& octet) {
+  OctetWords plain;
+  load_octet(q, source, k, plain);
+  const float weight = q.router_weights == nullptr ? 1.0F : q.router_weights[source.pair];
+#pragma unroll
+  for (std::uint32_t i = 0; i < kOctet; ++i) {
+    float value = i % 2 == 0 ? low_bf16(plain.words[i / 2]) : high_bf16(plain.words[i / 2]);
+    if (q.pre_quant_scale != nullptr) value = round_to_bf16(rounded_product(value, q.pre_quant_scale[k + i]));
+    if (q.router_weights != nullptr) value = rounded_product(value, weight);
+    octet.bits[i] = float_bits(value);
+  }
+}
+
+// To NVFP4.
+template <class Octet>
+__global__ void __launch_bounds__(512) quantize_few_rows(const __grid_constant__ QuantizeActivations q) {
+  const bool is_static = q.activation == Activation::kNvfp4Static;
+  const std::uint32_t row_idx = blockIdx.x;
+  Source source{static_cast<std::int32_t>(row_idx), row_idx, q.input_scale};
+  const bool has_one_scale = q.pair_of_row == nullptr && q.expert_ids == nullptr;
+  if (has_one_scale && q.input_scales != nullptr) source.input_scale = q.input_scales[0];
+  take_turn(q);
+  if (!has_one_scale) source = source_of(q, row_idx);
+  if (source.pair < 0) return;
+  RowScale row;
+  if (is_static) row = RowScale::from_stored(q.rule, source.input_scale);
+  const auto load = [&](std::uint32_t col, Octet& octet) { load_octet(q, source, col, octet); };
+  round_part_of_row<Octet>(load, q.in_features, is_static, row, q.values + std::size_t{row_idx} * q.in_features,
+                           q.row_scale + row_idx);
+}
+
+bool is_scaled(const QuantizeActivations& q) { return q.pre_quant_scale != nullptr || q.router_weights != nullptr; }
+
+// Few: what several blocks read of the same rows is little.
+bool has_few_rows(const QuantizeActivations& q, const OctetShape& shape) {
+  constexpr std::uint32_t kFewRows = 256;
+  constexpr std::uint32_t kFewNumbers = 1U << 20U;
+  const bool is_nvfp4 = q.activation == Activation::kNvfp4Static || q.activation == Activation::kNvfp4Dynamic;
+  return is_nvfp4 && q.num_rows <= kFewRows && q.num_rows * shape.parts * q.in_features <= kFewNumbers;
+}
+
 template <std::uint32_t kThreads>
 Status launch_rows(const QuantizeActivations& q, DeviceStream stream) {
   constexpr std::uint32_t kRows = kRowsOfBlock<kThreads>;
   const LaunchShape shape{.blocks = (q.num_rows + kRows - 1) / kRows, .num_threads = kThreads * kRows};
-  const bool is_scaled = q.pre_quant_scale != nullptr || q.router_weights != nullptr;
-  const auto kernel = is_scaled ? quantize_rows<kThreads, ScaledValues> : quantize_rows<kThreads, PlainValues>;
+  const auto kernel = is_scaled(q) ? quantize_rows<kThreads, ScaledValues> : quantize_rows<kThreads, PlainValues>;
   return launch("quantize activations", kernel, shape, stream, q);
 }
 
 }  // namespace
 
+Status let_quantizer_overlap() {
+  constexpr const char* kName = "quantize activations";
+  NVFP4_RETURN_IF_ERROR(take_all_as_shared_memory(kName, quantize_few_rows<OctetWords>));
+  return take_all_as_shared_memory(kName, quantize_few_rows<OctetFloats>);
+}
+
 Status quantize_activations(const QuantizeActivations& quantize, DeviceStream stream) {
+  const OctetShape octets = OctetShape::of_few_rows(quantize.in_features);
+  if (has_few_rows(quantize, octets)) {
+    const auto kernel = is_scaled(quantize) ? quantize_few_rows<OctetFloats> : quantize_few_rows<OctetWords>;
+    return launch("quantize activations", kernel, octets.launch_shape(quantize.num_rows), stream, quantize);
+  }
   constexpr std::uint32_t kThreadColumns = kHeldBlocks * kQuantizedBlock;
   const std::uint32_t num_threads = (quantize.in_features + kThreadColumns - 1) / kThreadColumns;
   constexpr std::uint32_t kManyRows = 1024;  // fewer are done sooner by more threads

@@ -43,11 +43,18 @@ struct QuantizeActivations {
   ExpertLookup lookup;
   const float* router_weights = nullptr;  // [pairs] w, where they belong to the input; else null
 
+  // The next kernel begins when those ahead of this one have ended, and may read what they wrote at once.
+  bool next_reads_earlier = false;
+
   Bf16Bits* values = nullptr;  // [num_rows, K]
   float* row_scale = nullptr;  // [num_rows]
 };
 
 // num_rows is above 0; in_features at most kMaxQuantizedFeatures.
 [[nodiscard]] Status quantize_activations(const QuantizeActivations& quantize, DeviceStream stream);
+
+// Few rows: so that kernels that take all memory of a multiprocessor as shared memory are there meanwhile. On the
+// current device, before the first run.
+[[nodiscard]] Status let_quantizer_overlap();
 
 }  // namespace nvfp4::kernels

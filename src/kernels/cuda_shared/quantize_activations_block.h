@@ -105,6 +105,9 @@ struct BlockScale {
     return block;
   }
 
+  // Is nothing divided, and is a BF16 number's quotient zero only where the number is?
+  [[nodiscard]] NVFP4_HD bool is_usual() const { return is_exact && multiplier <= kLargestUsualMultiplier; }
+
   // Of a magnitude; without a sign.
   [[nodiscard]] NVFP4_HD float round_magnitude(float magnitude) const {
     constexpr float kLargestDoubled = 2 * kE2m1Max;
@@ -143,6 +146,7 @@ struct BlockScale {
   static constexpr float kZeroScaleSubstitute = 0.125F;  // compressed-tensors
   static constexpr float kE4m3LeastNormal = 0x1p-6F;
   static constexpr float kLargestQuotient = 0x1p30F;  // amax / scale2 / 6
+  static constexpr float kLargestUsualMultiplier = 0x1p16F;
 
   [[nodiscard]] NVFP4_HD float round_by_division(float value) const {
     if (scale == 0.0F) return 0.0F;
@@ -153,35 +157,95 @@ struct BlockScale {
   }
 };
 
-// 16 BF16 numbers, two to a word -> the same. amax is the largest magnitude of the block, finite.
-NVFP4_HD inline void round_block(const RowScale& row, float amax, const std::uint32_t (&words)[8],
-                                 std::uint32_t (&out)[8]) {
-  // The least BF16 number divided by a smaller multiplier does not underflow.
-  constexpr float kLargestMultiplier = 0x1p16F;
-  const BlockScale block = BlockScale::from_largest(row, amax);
-  if (block.scale == 0.0F) {
-    for (std::uint32_t i = 0; i < 8; ++i) out[i] = 0;
-    return;
-  }
-  if (!block.is_exact || block.multiplier > kLargestMultiplier) {
-    for (std::uint32_t i = 0; i < 8; ++i) {
-      const std::uint32_t low = float_bits(block.round(float_from_bits(words[i] << 16U)));
-      const std::uint32_t high = float_bits(block.round(float_from_bits(words[i] & 0xFFFF0000U)));
-      out[i] = low >> 16U | (high & 0xFFFF0000U);
-    }
-    return;
-  }
+// Numbers of one block, from where they are to where they belong. What is rare comes last, in loops, so that it is
+// short and out of the way of the rest.
+template <std::uint32_t kNum>
+NVFP4_HD inline void turn_left(std::uint32_t (&words)[kNum], std::uint32_t last) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
-  for (std::uint32_t i = 0; i < 8; ++i) {
-    const std::uint32_t magnitudes = words[i] & 0x7FFF7FFFU;
-    const std::uint32_t low = float_bits(block.round_magnitude(float_from_bits(magnitudes << 16U)));
-    const std::uint32_t high = float_bits(block.round_magnitude(float_from_bits(magnitudes & 0xFFFF0000U)));
-    // The sign of what is not zero: adding 0x7FFF to its magnitude reaches the bit above.
-    const std::uint32_t signs = words[i] & (magnitudes + 0x7FFF7FFFU) & 0x80008000U;
-    out[i] = low >> 16U | high | signs;
+  for (std::uint32_t i = 1; i < kNum; ++i) words[i - 1] = words[i];
+  words[kNum - 1] = last;
+}
+// The upper halves of two words.
+NVFP4_HD inline std::uint32_t upper_halves(std::uint32_t low, std::uint32_t high) {
+#if defined(__CUDA_ARCH__)
+  return __byte_perm(low, high, 0x7632);
+#else
+  return low >> 16U | (high & 0xFFFF0000U);
+#endif
+}
+
+// BF16 numbers, two to a word -> the same.
+template <std::uint32_t kNum>
+NVFP4_HD inline void round_words(const BlockScale& block, const std::uint32_t (&words)[kNum],
+                                 std::uint32_t (&out)[kNum]) {
+  if (block.is_usual()) {
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#endif
+    for (std::uint32_t i = 0; i < kNum; ++i) {
+      const std::uint32_t magnitudes = words[i] & 0x7FFF7FFFU;
+      const std::uint32_t low = float_bits(block.round_magnitude(float_from_bits(magnitudes << 16U)));
+      const std::uint32_t high = float_bits(block.round_magnitude(float_from_bits(magnitudes & 0xFFFF0000U)));
+      // The sign of what is not zero: adding 0x7FFF to its magnitude reaches the bit above.
+      const std::uint32_t signs = words[i] & (magnitudes + 0x7FFF7FFFU) & 0x80008000U;
+      out[i] = upper_halves(low, high) | signs;
+    }
+    return;
   }
+  for (std::uint32_t i = 0; i < kNum; ++i) out[i] = block.scale == 0.0F ? 0 : words[i];
+  if (block.scale == 0.0F) return;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (std::uint32_t i = 0; i < kNum; ++i) {
+    const std::uint32_t low = float_bits(block.round(float_from_bits(out[0] << 16U)));
+    const std::uint32_t high = float_bits(block.round(float_from_bits(out[0] & 0xFFFF0000U)));
+    turn_left(out, upper_halves(low, high));
+  }
+}
+
+// Float32 numbers, their bits -> BF16, two to a word.
+template <std::uint32_t kNum>
+NVFP4_HD inline void round_floats(const BlockScale& block, const std::uint32_t (&bits)[2 * kNum],
+                                  std::uint32_t (&out)[kNum]) {
+  if (block.is_usual()) {
+    // A quotient underflows up to half the multiplier times the least float32 number: the next one reaches the sign.
+    const std::uint32_t above = kFloatMagnitudeMask - static_cast<std::uint32_t>(block.multiplier * 0.5F);
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#endif
+    for (std::uint32_t i = 0; i < kNum; ++i) {
+      const std::uint32_t low = bits[2 * i] & kFloatMagnitudeMask;
+      const std::uint32_t high = bits[2 * i + 1] & kFloatMagnitudeMask;
+      const std::uint32_t signs = upper_halves(bits[2 * i] & (low + above), bits[2 * i + 1] & (high + above));
+      out[i] = upper_halves(float_bits(block.round_magnitude(float_from_bits(low))),
+                            float_bits(block.round_magnitude(float_from_bits(high)))) |
+               (signs & 0x80008000U);
+    }
+    return;
+  }
+  for (std::uint32_t i = 0; i < kNum; ++i) out[i] = 0;
+  if (block.scale == 0.0F) return;
+  std::uint32_t left[2 * kNum];
+  for (std::uint32_t i = 0; i < 2 * kNum; ++i) left[i] = bits[i];
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (std::uint32_t i = 0; i < kNum; ++i) {
+    const std::uint32_t low = float_bits(block.round(float_from_bits(left[0])));
+    const std::uint32_t high = float_bits(block.round(float_from_bits(left[1])));
+    turn_left(left, left[0]);
+    turn_left(left, left[0]);
+    turn_left(out, upper_halves(low, high));
+  }
+}
+
+// 16 BF16 numbers, two to a word -> the same. amax is the largest magnitude of the block, finite.
+NVFP4_HD inline void round_block(const RowScale& row, float amax, const std::uint32_t (&words)[8],
+                                 std::uint32_t (&out)[8]) {
+  round_words(BlockScale::from_largest(row, amax), words, out);
 }
 
 // Largest magnitude of 16 BF16 numbers, as BF16 bits: above 0x7F80 for NaN.

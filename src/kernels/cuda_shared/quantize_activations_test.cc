@@ -182,6 +182,26 @@ TEST_F(QuantizeActivationsTest, RowsOfEveryWidth) {
   }
 }
 
+TEST_F(QuantizeActivationsTest, OneRowOfEveryWidth) {
+  for (const Activation activation : {Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
+    for (const std::uint32_t in_features : {16U, 272U, 1040U, 2064U, 8192U, 8208U, 28672U, 32768U}) {
+      for (const bool has_factors : {false, true}) {
+        Rows rows{activation, QuantizerRule::kModelOpt, 1, in_features};
+        rows.input_scales = {0.0007F};
+        for (std::uint32_t k = 0; has_factors && k < in_features; ++k) {
+          rows.pre_quant_scale.push_back(uniform(0.2F, 3.0F));
+        }
+        for (int round = 0; round < 4; ++round) {
+          rows.x = random_rows(1, in_features, 0.0F);
+          if (round != 0) rows.x[random_() % in_features] = round == 1 ? 0xFF80 : round == 2 ? 0x7FC1 : 0x3F80;
+          expect_exact(rows);
+        }
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 TEST_F(QuantizeActivationsTest, ManyShortRows) {
   for (const Activation activation : kActivations) {
     for (const std::uint32_t in_features : {16U, 48U, 768U, 1024U}) {

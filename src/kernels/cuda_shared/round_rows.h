@@ -19,6 +19,7 @@ struct RoundRows {
   std::uint32_t num_cols = 0;
   const std::int32_t* expert_ids = nullptr;  // [num_rows]; null: one expert
   ExpertLookup lookup;
+  bool ids_are_early = false;  // written before the kernel just ahead began
   // [experts], as the producer stores them; null: each row has its own.
   const float* input_scales = nullptr;
   QuantizerRule rule = QuantizerRule::kModelOpt;
@@ -27,5 +28,8 @@ struct RoundRows {
 };
 // num_rows is above 0.
 [[nodiscard]] Status round_rows(const RoundRows& round, DeviceStream stream);
+
+// As let_quantizer_overlap().
+[[nodiscard]] Status let_round_rows_overlap();
 
 }  // namespace nvfp4::kernels

@@ -11,7 +11,7 @@ constexpr std::uint32_t kFewTokens = 16;
 constexpr std::uint32_t kMaxFragmentFeatures = 1U << 24U;  // places of a block's weights have 32 bits
 constexpr std::size_t kManyShapes = kFragmentShapes.size() - kFirstManyShape;
 // Of a full multiprocessor of an H200, as TileKind has it: decoding costs what it costs for FP8 and a little more.
-constexpr std::array<double, kManyShapes> kRates = {600, 1000, 1100};
+constexpr std::array<double, kManyShapes> kRates = {640, 950, 1110};
 constexpr std::array<std::uint32_t, kManyShapes> kRegisters = {96, 168, 128};
 
 constexpr std::array<TileKind, kManyShapes> many_kinds() {
@@ -31,8 +31,8 @@ constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { retu
 TileChoice choose_few(const TileLayer& layer, std::uint32_t num_tokens) {
   constexpr double kLeastShare = 0.8;
   TileChoice choice;
-  choice.kind_idx = 2;
-  if (num_tokens <= 8) choice.kind_idx = divided_up(layer.out_features, 64) >= kLeastShare * layer.num_sms ? 1 : 0;
+  choice.kind_idx = 0;
+  if (num_tokens <= 8) choice.kind_idx = divided_up(layer.out_features, 64) >= kLeastShare * layer.num_sms ? 2 : 1;
   choice.row_tiles = divided_up(layer.out_features, kFragmentShapes[choice.kind_idx].rows());
   choice.token_tiles = 1;
   choice.steps_per_split = divided_up(layer.in_features, kTileStepK);
@@ -66,13 +66,12 @@ TileNeeds fragment_needs(const TileLayer& layer, std::uint32_t max_tokens) {
 
 std::uint32_t choose_expert_shape(const ExpertSizes& sizes) {
   const std::uint32_t average = divided_up(sizes.num_rows, sizes.num_experts);
-  if (!sizes.batch_invariant && average <= 6) {
-    // The larger of the two where two of its blocks are on every multiprocessor, and as many come after them.
-    const std::uint64_t row_tiles = divided_up(sizes.row_groups, kFragmentShapes[1].tile_groups());
+  if (!sizes.batch_invariant && average <= 7) {
+    // The larger of the two where every multiprocessor has one of its blocks.
+    const std::uint64_t row_tiles = divided_up(sizes.row_groups, kFragmentShapes[2].tile_groups());
     const std::uint32_t num_used = std::min(sizes.num_experts, sizes.num_rows);
-    return row_tiles * num_used >= 4ULL * sizes.num_sms ? 1 : 0;
+    return row_tiles * num_used >= sizes.num_sms ? 2 : 1;
   }
-  if (!sizes.batch_invariant && average <= 12) return 2;
   return average <= 24 ? 3 : average <= 160 ? 4 : 5;
 }
 

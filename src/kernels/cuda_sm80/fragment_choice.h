@@ -26,7 +26,7 @@ struct ExpertSizes {
   std::uint32_t num_sms = 0;
   bool batch_invariant = false;
 };
-// Into kFragmentShapes.
+// Into kFragmentShapes, from kFirstExpertShape on.
 [[nodiscard]] std::uint32_t choose_expert_shape(const ExpertSizes& sizes);
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -129,7 +129,7 @@ class ExpertLaunch {
  public:
   static Status allow(const char* name) {
     for (std::size_t i = 0; i < kKernels.size(); ++i) {
-      NVFP4_RETURN_IF_ERROR(allow_shared(name, kKernels[i], kFragmentShapes[i].shared_bytes()));
+      NVFP4_RETURN_IF_ERROR(allow_shared(name, kKernels[i], kFragmentShapes[kFirstExpertShape + i].shared_bytes()));
     }
     return {};
   }
@@ -144,16 +144,16 @@ class ExpertLaunch {
     const LaunchShape launched{.blocks = static_cast<std::uint32_t>(most_tiles * product.row_tiles),
                                .num_threads = shape.threads(),
                                .shared_bytes = shape.shared_bytes()};
-    return launch(name, kKernels[shape_idx], launched, stream, job);
+    return launch(name, kKernels[shape_idx - kFirstExpertShape], launched, stream, job);
   }
 
  private:
   using Kernel = void (*)(Job);
   template <std::size_t... kIdx>
   static constexpr std::array<Kernel, sizeof...(kIdx)> all_kernels(std::index_sequence<kIdx...> /*indices*/) {
-    return {expert_fragments<kIdx, Job>...};
+    return {expert_fragments<kFirstExpertShape + kIdx, Job>...};
   }
-  static constexpr auto kKernels = all_kernels(std::make_index_sequence<kFragmentShapes.size()>());
+  static constexpr auto kKernels = all_kernels(std::make_index_sequence<kFragmentShapes.size() - kFirstExpertShape>());
 };
 
 }  // namespace nvfp4::kernels::cuda_sm80

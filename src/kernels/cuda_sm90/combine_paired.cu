@@ -38,17 +38,25 @@ __global__ void __launch_bounds__(kThreads) combine_paired_slots(const __grid_co
   const uint4* from = reinterpret_cast<const uint4*>(c.paired) + piece;
   float sums[kPiece] = {};
   for (std::uint32_t first = 0; first < c.top_k; first += kSlotsAtOnce) {
+    // Loop by loop, so that the loads of a loop are under way together.
+    std::int32_t rows[kSlotsAtOnce];
     uint4 words[kSlotsAtOnce];
     float weights[kSlotsAtOnce];
-    std::int32_t rows[kSlotsAtOnce];
 #pragma unroll
     for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) {
       rows[j] = first + j < c.top_k ? c.row_of_pair[first_pair + first + j] : -1;
-      if (rows[j] < 0) continue;
-      words[j] = __ldcs(from + static_cast<std::uint64_t>(rows[j]) * pieces);
-      weights[j] = c.scales[rows[j]];
-      if (c.router_weights != nullptr) weights[j] *= c.router_weights[first_pair + first + j];
     }
+#pragma unroll
+    for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) {
+      const bool has_weight = c.router_weights != nullptr && first + j < c.top_k;
+      weights[j] = has_weight ? c.router_weights[first_pair + first + j] : 1.0F;
+    }
+#pragma unroll
+    for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) {
+      if (rows[j] >= 0) words[j] = __ldcs(from + static_cast<std::uint64_t>(rows[j]) * pieces);
+    }
+#pragma unroll
+    for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) weights[j] *= rows[j] >= 0 ? c.scales[rows[j]] : 0.0F;
 #pragma unroll
     for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) {
       if (rows[j] >= 0) accumulate(sums, weights[j], words[j]);

@@ -1,5 +1,6 @@
 // y = W A(x) for few tokens: the blocks of linear_decode_block.cuh share the weight's row groups evenly. Activations
-// that are not x itself are rounded by a kernel before, to numbers that are exact in BF16. Bound: memory.
+// that are not x itself are rounded to numbers that are exact in BF16: by a kernel before, but one token's under a
+// static scale where they are. Bound: memory.
 #include <algorithm>
 #include <array>
 #include <span>
@@ -21,7 +22,8 @@ constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { retu
 
 // Warps that share an item, warps, slots, tiles of a piece, buffers of rows, blocks of a multiprocessor; as measured.
 using Ways = std::span<const DecodeWay>;
-constexpr std::array<DecodeWay, 3> kOneToken = {{{8, 8, 2, 10, 1, 2}, {8, 16, 2, 10, 1, 1}, {8, 8, 2, 5, 1, 1}}};
+constexpr std::array<DecodeWay, 4> kOneToken = {
+    {{4, 12, 2, 5, 1, 2}, {8, 8, 2, 10, 1, 2}, {8, 16, 2, 10, 1, 1}, {8, 8, 2, 5, 1, 1}}};
 constexpr std::array<DecodeWay, 6> kFewItems = {{{8, 16, 2, 10, 1, 1},
                                                  {4, 12, 2, 10, 1, 1},
                                                  {8, 16, 2, 5, 1, 1},
@@ -150,8 +152,12 @@ std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, 
 
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   DeviceLinearPlan plan{problem, sizes_of(caps, max_tokens)};
-  if (is_rounded(problem)) plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
-  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, one_token_kernel<OneTokenLinearSink>, caps));
+  if (is_rounded(problem)) {
+    plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+    NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
+  }
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, one_token_kernel<OneTokenLinearSink<false>>, caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, one_token_kernel<OneTokenLinearSink<true>>, caps));
   for (const auto& [columns, split] : {std::pair{1U, 1U}, {1U, 4U}, {1U, 8U}, {2U, 1U}, {2U, 4U}}) {
     Choice choice{columns, {}};
     choice.pipe.split = split;
@@ -165,22 +171,34 @@ LinearSink sink_of(const DeviceLinearProblem& problem, const DeviceLinearWeight&
           problem.has_bias ? weight.bias : nullptr};
 }
 
+template <bool kRounds>
+Status launch_one_token(const OneTokenCall& call, const OneTokenLinearSink<kRounds>& sink, std::uint32_t num_sms,
+                        DeviceStream stream) {
+  const LaunchShape shape{.blocks = std::min(call.row_groups, num_sms),
+                          .num_threads = kOneTokenThreads,
+                          .shared_bytes = call.pipe.num_bytes};
+  return launch(kName.data(), one_token_kernel<OneTokenLinearSink<kRounds>>, shape, stream, call, sink);
+}
+
 Status run_one_token(const DeviceLinearPlan& plan, const OneTokenPipe& pipe, const DeviceLinearWeight& weight,
                      const DeviceLinearArgs& args, const DeviceWorkspace& workspace, DeviceStream stream) {
   const DeviceLinearProblem& problem = plan.problem;
+  const bool rounds = problem.activation == Activation::kNvfp4Static && !problem.has_pre_quant_scale;
   DecodeRows rows{args.x, nullptr, 1, 1};
-  if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(round_activations(plan, weight, args, workspace, rows, stream));
+  if (is_rounded(problem) && !rounds)
+    NVFP4_RETURN_IF_ERROR(round_activations(plan, weight, args, workspace, rows, stream));
   OneTokenCall call;
   call.pipe = pipe;
   call.matrices = static_cast<const std::uint8_t*>(weight.elements);
   call.row_groups = divided_up(problem.out_features, Fragment16x64::kRows);
   call.num_cols = problem.in_features;
   call.rows = rows.values;
-  const OneTokenLinearSink sink{sink_of(problem, weight, args), rows.factors};
-  const LaunchShape shape{.blocks = std::min(call.row_groups, plan.sizes.num_sms),
-                          .num_threads = kOneTokenThreads,
-                          .shared_bytes = pipe.num_bytes};
-  return launch(kName.data(), one_token_kernel<OneTokenLinearSink>, shape, stream, call, sink);
+  const LinearSink sink = sink_of(problem, weight, args);
+  if (rounds) {
+    const OneTokenLinearSink<true> rounding{sink, nullptr, weight.input_scale, problem.input_rule};
+    return launch_one_token(call, rounding, plan.sizes.num_sms, stream);
+  }
+  return launch_one_token(call, OneTokenLinearSink<false>{sink, rows.factors}, plan.sizes.num_sms, stream);
 }
 
 Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,

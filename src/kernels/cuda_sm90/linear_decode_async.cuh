@@ -32,6 +32,13 @@ __device__ __forceinline__ void wait_for_oldest_copies(std::uint32_t num_groups)
   }
 }
 
+// Until the oldest group has landed, of num_later + 1.
+__device__ __forceinline__ void wait_for_first_copies(std::uint32_t num_later) {
+  static_assert(kMaxCopyGroups == 8);
+  if (num_later == kMaxCopyGroups) return wait_for_copies<8>();
+  wait_for_oldest_copies(num_later + 1);
+}
+
 // By a warp, 16 bytes a lane.
 __device__ __forceinline__ void copy_by_warp(std::uint32_t to, const std::uint8_t* from, std::uint32_t num_bytes) {
 #pragma unroll 1

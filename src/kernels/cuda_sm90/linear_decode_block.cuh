@@ -153,7 +153,7 @@ class DecodeBlock {
   __device__ __forceinline__ void run() {
     init_barriers();
     clear_row_ends();
-    if constexpr (!Sink::kIdsAreEarly) wait_for_earlier_kernels();
+    if (!sink_.ids_are_early()) wait_for_earlier_kernels();
     chunks_.group();
     sink_.begin(call_, shared_ + pipe_.results_at);
     __syncthreads();
@@ -162,7 +162,7 @@ class DecodeBlock {
     aim(items, asked);
     for (std::uint32_t slot = 0; slot < pipe_.slots; ++slot) ask(items, slot, asked);
     let_next_kernel_start();
-    if constexpr (Sink::kIdsAreEarly) wait_for_earlier_kernels();
+    if (sink_.ids_are_early()) wait_for_earlier_kernels();
     if (items.count != 0) {
       if (warp_ == 0) ask_for_first_rows(items);
       multiply(items, asked);

@@ -21,9 +21,11 @@ constexpr std::uint32_t aligned(std::uint32_t bytes) { return divided_up(bytes, 
 OneTokenPipe make_one_token_pipe(const OneTokenNeeds& needs) {
   OneTokenPipe pipe;
   pipe.num_tiles = needs.num_tiles;
-  pipe.block_items = needs.num_items / needs.num_blocks;
-  pipe.larger_blocks = needs.num_items % needs.num_blocks;
-  const std::uint32_t most_items = divided_up(needs.num_items, needs.num_blocks);
+  pipe.unit_shift = needs.unit_shift;
+  const std::uint32_t num_units = needs.num_items >> needs.unit_shift;
+  pipe.block_units = num_units / needs.num_blocks;
+  pipe.larger_blocks = num_units % needs.num_blocks;
+  const std::uint32_t most_items = pipe.most_items();
   // The division that takes the fewest tiles of time; of equal ones, the one with the largest parts.
   std::uint32_t fewest = 0xFFFFFFFFU;
   for (std::uint32_t shift = 1; shift <= OneTokenPipe::kWarpsShift; ++shift) {

@@ -16,6 +16,7 @@
 #include "kernels/cuda_sm90/linear_decode_one.h"
 #include "kernels/cuda_sm90/linear_decode_tiles.cuh"
 #include "kernels/cuda_sm90/moe_decode_chunks.cuh"
+#include "kernels/cuda_sm90/rounded_octets.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
 
@@ -54,8 +55,8 @@ class OneTokenBlock {
     if constexpr (Sink::kAddsItems) {
       count_ = call_.pairs.num_pairs;
     } else {
-      first_ = blockIdx.x * pipe_.block_items + min(blockIdx.x, pipe_.larger_blocks);
-      count_ = pipe_.block_items + (blockIdx.x < pipe_.larger_blocks ? 1 : 0);
+      first_ = (blockIdx.x * pipe_.block_units + min(blockIdx.x, pipe_.larger_blocks)) << pipe_.unit_shift;
+      count_ = (pipe_.block_units + (blockIdx.x < pipe_.larger_blocks ? 1 : 0)) << pipe_.unit_shift;
     }
     own_items_ = team_ < count_ ? (count_ - team_ + pipe_.teams() - 1) >> pipe_.teams_shift() : 0;
     // A lane knows every 32nd of the warp's items.
@@ -128,6 +129,8 @@ class OneTokenBlock {
   }
   // What follows when the kernels ahead have ended.
   __device__ __forceinline__ void start() {
+    RowScale row;
+    if constexpr (Sink::kRoundsRow) row = sink_.row_scale();
     wait_for_earlier_kernels();
     copy_rows();
     if constexpr (Sink::kWaitsForIds) {
@@ -136,6 +139,10 @@ class OneTokenBlock {
     }
     if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early_);
     if (!kByThreads || !Sink::kWaitsForIds) wait_for_all_copies();
+    if constexpr (Sink::kRoundsRow) {
+      if constexpr (kByThreads) wait_for_first_copies(pipe_.slots);  // weights are on their way meanwhile
+      round_octets(shared_ + (row_at(0) - base_), num_tiles_ * 8, row);
+    }
     __syncwarp();
   }
   __device__ __forceinline__ std::uint32_t first_tile_of(std::uint32_t part) const {

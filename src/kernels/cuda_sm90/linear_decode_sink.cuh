@@ -14,7 +14,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 
 struct LinearSink {
   static constexpr bool kOneRowGroup = false;
-  static constexpr bool kIdsAreEarly = true;  // there are none
+  [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }  // there are none
 
   void* y = nullptr;  // [T, N]
   bool is_f32 = false;
@@ -60,14 +60,20 @@ struct LinearSink {
   }
 };
 
-// The same for the blocks of linear_decode_one.cuh.
+// The same for the blocks of linear_decode_one.cuh. kRounds: x to NVFP4 under a static scale.
+template <bool kRounds>
 struct OneTokenLinearSink {
+  static constexpr bool kRoundsRow = kRounds;
   static constexpr bool kAddsItems = false;
   static constexpr bool kWaitsForIds = false;
   static constexpr bool kCopiesByThreads = false;
 
   LinearSink linear;
   const float* factor = nullptr;  // [1] or null: 1
+  float x_scale = 1.0F;           // as the producer stores it
+  QuantizerRule rule = QuantizerRule::kModelOpt;
+
+  __device__ __forceinline__ RowScale row_scale() const { return RowScale::from_stored(rule, x_scale); }
 
   // Of the thread's row of 16.
   struct Early {
@@ -93,7 +99,8 @@ struct OneTokenLinearSink {
       const Early e = i == threadIdx.x ? early : this->early(block, first + (i - threadIdx.x) / 16);
       const float sum = block.sum_of(i / 16, i % 16) * e.scale;
       if (e.feature < linear.num_features) {
-        linear.put(0, e.feature, __fmaf_rn(sum, factor == nullptr ? 1.0F : *factor, e.offset));
+        const float x_factor = kRounds ? row_scale().multiplier() : factor == nullptr ? 1.0F : *factor;
+        linear.put(0, e.feature, __fmaf_rn(sum, x_factor, e.offset));
       }
     }
   }

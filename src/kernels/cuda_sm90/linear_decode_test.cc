@@ -89,6 +89,34 @@ TEST(LinearDecode, RoundsActivations) {
   }
 }
 
+// One token is rounded where it is multiplied, but by a kernel before with factors for its columns, of 1 here.
+TEST(LinearDecode, OneTokenIsRoundedAsByAKernel) {
+  const GpuQueue queue;
+  Random random(6);
+  for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
+    for (const auto& [out, in] : {Shape{17, 48}, {70, 720}, {40, size_for(9216, 4112)}}) {
+      LinearSpec spec;
+      spec.format = WeightFormat::kNvfp4;
+      spec.activation = Activation::kNvfp4Static;
+      spec.input_rule = rule;
+      spec.out_features = out;
+      spec.in_features = in;
+      spec.pre_quant_scale = true;
+      RandomLinear by_kernel(spec, random);
+      for (float& scale : by_kernel.pre_quant_scale) scale = 1.0F;
+      RandomLinear in_place = by_kernel;
+      in_place.pre_quant_scale.clear();
+      std::vector<Bf16Bits> x;
+      for (std::uint64_t k = 0; k < in; ++k) x.push_back(encode_bf16(random.uniform(-4.0F, 4.0F)));
+      const GpuLinear expected(queue, by_kernel, linear_nvfp4_bf16_mma_bulk());
+      const GpuLinear found(queue, in_place, linear_nvfp4_bf16_mma_bulk());
+      EXPECT_TRUE(found.run<float>(x, 1) == expected.run<float>(x, 1)) << out << " x " << in;
+      x[in / 3] = 0xFF80;
+      for (const float y : found.run<float>(x, 1)) ASSERT_TRUE(std::isnan(y));
+    }
+  }
+}
+
 TEST(LinearDecode, RefusesWhatItCannotDo) {
   DeviceCaps caps;
   caps.sm = 90;

@@ -1,94 +1,71 @@
 // y = W A(x) for many tokens: persistent blocks, each with a tile of 128 or 256 rows and up to 256 tokens at a time;
-// few tiles share K between the blocks of a cluster. Activations that are not x itself are rounded by a kernel before,
+// few tiles share K between several blocks. Activations that are not x itself are rounded by a kernel before,
 // to numbers that are exact in BF16. Sums run over K in ascending order, in as many parts as blocks share it. Bound:
 // the tensor cores; of less than about 100 tokens, decoding.
-#include <string>
+#include <algorithm>
 
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_choice.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_output.cuh"
+#include "kernels/cuda_sm90/linear_wgmma_places.h"
 #include "kernels/cuda_sm90/wgmma_launch.cuh"
+#include "kernels/cuda_sm90/wgmma_offers.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "linear_nvfp4_bf16_wgmma";
 
-bool is_rounded(const DeviceLinearProblem& problem) {
-  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
-}
-
-// Rounded rows in the workspace: BF16 [T, K], then float32 [T].
-std::size_t value_bytes(const DeviceLinearProblem& problem, std::uint32_t num_tokens) {
-  const std::size_t bytes = std::size_t{num_tokens} * problem.in_features * sizeof(Bf16Bits);
-  return (bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-}
-
-std::string refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
-  if (caps.sm != 90) return "only for compute capability 9.0";
-  if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
-  if (std::string reason = device_linear_limits_refusal(problem); !reason.empty()) return reason;
-  if (is_rounded(problem) && problem.in_features > kMaxQuantizedFeatures) {
-    return std::to_string(problem.in_features) + " input features; activations of at most " +
-           std::to_string(kMaxQuantizedFeatures) + " can be rounded";
-  }
-  if (caps.shared_bytes_per_block < WgmmaShape<256>::kSharedBytes + sizeof(TileMap)) {
-    return "a block needs more shared memory than there is";
-  }
-  return {};
-}
+static_assert(WgmmaShape<32>::kConsumerWarps == kPairWarps && WgmmaShape<kPair64>::kConsumerWarps == kPairWarps);
+static_assert(WgmmaShape<kPair64>::kMaxColumns == kPairColumns && WgmmaShape<kPair64>::kBlocksPerSm == 2);
+static_assert(kLinearWgmmaSharedBytes == WgmmaShape<256>::kSharedBytes + sizeof(TileMap));
 
 // Clusters of so many blocks that the device runs at once.
-template <std::uint32_t kMaxColumns>
+template <std::uint32_t kKind>
 std::uint32_t max_clusters(std::uint32_t num_splits) {
   cudaLaunchAttribute attribute;
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {num_splits, 1, 1};
   cudaLaunchConfig_t config{};
   config.gridDim = num_splits;
-  config.blockDim = WgmmaShape<kMaxColumns>::kThreads;
-  config.dynamicSmemBytes = WgmmaShape<kMaxColumns>::kSharedBytes;
+  config.blockDim = WgmmaShape<kKind>::kThreads;
+  config.dynamicSmemBytes = WgmmaShape<kKind>::kSharedBytes;
   config.attrs = &attribute;
   config.numAttrs = 1;
   int count = 0;
-  if (cudaOccupancyMaxActiveClusters(&count, wgmma_kernel<LinearOutput, kMaxColumns, true>, &config) != cudaSuccess) {
+  if (cudaOccupancyMaxActiveClusters(&count, wgmma_kernel<LinearOutput, kKind, true>, &config) != cudaSuccess) {
     return 0;
   }
   return static_cast<std::uint32_t>(count);
 }
 
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceLinearPlan plan{problem, {}};
-  plan.sizes.max_tokens = max_tokens;
-  plan.sizes.num_sms = caps.num_sms;
-  if (is_rounded(problem)) plan.sizes.workspace_bytes = value_bytes(problem, max_tokens) + max_tokens * sizeof(float);
+  DeviceLinearPlan plan = linear_nvfp4_bf16_wgmma_offer().outline(problem, caps, max_tokens);
+  if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32>(kName)));
-  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kPair64>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 256>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32, true>(kName)));
-  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 64, true>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kPair64, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 256, true>(kName)));
   if (!problem.batch_invariant) {  // how often K is shared depends on the number of tokens
-    for (std::size_t i = 0; i < kSplits.size(); ++i) {
+    for (std::size_t i = 0; i < kClusters.size(); ++i) {
       // Of more than 7 in 8 some start after the others, but of pairs.
-      const std::uint32_t eighths = kSplits[i] > 2 ? 7 : 8;
-      plan.sizes.choice[i] = max_clusters<32>(kSplits[i]) * eighths / 8;
-      plan.sizes.choice[kSplits.size() + i] = max_clusters<128>(kSplits[i]) * eighths / 8;
+      const std::uint32_t eighths = kClusters[i] > 2 ? 7 : 8;
+      plan.sizes.choice[i] = max_clusters<128>(kClusters[i]) * eighths / 8;
     }
   }
   return plan;
 }
 
-WgmmaClusters clusters_of(const DevicePlanSizes& sizes) {
-  WgmmaClusters clusters;
-  for (std::size_t i = 0; i < kSplits.size(); ++i) {
-    clusters.of_pairs[i] = sizes.choice[i];
-    clusters.of_single[i] = sizes.choice[kSplits.size() + i];
-  }
-  return clusters;
+LinearSplits splits_of(const DeviceLinearPlan& plan) {
+  LinearSplits splits;
+  splits.in_memory = !plan.problem.batch_invariant;
+  std::copy_n(plan.sizes.choice.begin(), kClusters.size(), splits.clusters.begin());
+  return splits;
 }
 
 // The rows that are multiplied, and a factor for each.
@@ -98,7 +75,8 @@ struct Rows {
 };
 
 Result<Rows> round_activations(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight,
-                               const DeviceLinearArgs& args, const DeviceWorkspace& workspace, DeviceStream stream) {
+                               const DeviceLinearArgs& args, const LinearWgmmaPlaces& places,
+                               const DeviceWorkspace& workspace, DeviceStream stream) {
   if (!is_rounded(plan.problem)) return Rows{args.x, nullptr};
   QuantizeActivations q;
   q.activation = plan.problem.activation;
@@ -108,8 +86,8 @@ Result<Rows> round_activations(const DeviceLinearPlan& plan, const DeviceLinearW
   q.x = args.x;
   q.pre_quant_scale = plan.problem.has_pre_quant_scale ? weight.pre_quant_scale : nullptr;
   q.input_scale = weight.input_scale;
-  q.values = reinterpret_cast<Bf16Bits*>(workspace.data);
-  q.row_scale = reinterpret_cast<float*>(workspace.data + value_bytes(plan.problem, plan.sizes.max_tokens));
+  q.values = reinterpret_cast<Bf16Bits*>(workspace.data + places.values_at);
+  q.row_scale = reinterpret_cast<float*>(workspace.data + places.factors_at);
   NVFP4_RETURN_IF_ERROR(quantize_activations(q, stream));
   return Rows{q.values, q.row_scale};
 }
@@ -117,7 +95,7 @@ Result<Rows> round_activations(const DeviceLinearPlan& plan, const DeviceLinearW
 template <bool kSplit>
 Status launch_kind(std::uint32_t kind, const WgmmaRun& call, const LinearOutput& output, DeviceStream stream) {
   if (kind == 32) return launch_wgmma<32, kSplit>(kName, call, output, stream);
-  if (kind == 64) return launch_wgmma<64, kSplit>(kName, call, output, stream);
+  if (kind == 64) return launch_wgmma<kPair64, kSplit>(kName, call, output, stream);
   if (kind == 128) return launch_wgmma<128, kSplit>(kName, call, output, stream);
   return launch_wgmma<256, kSplit>(kName, call, output, stream);
 }
@@ -128,8 +106,9 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   if (args.num_tokens == 0) return {};
   const DeviceLinearProblem& problem = plan.problem;
   const LinearTiling tiling = choose_linear_tiling(problem.out_features, problem.in_features, args.num_tokens,
-                                                   plan.sizes.num_sms, clusters_of(plan.sizes));
-  const auto rows = round_activations(plan, weight, args, workspace, stream);
+                                                   plan.sizes.num_sms, splits_of(plan));
+  const LinearWgmmaPlaces places(problem, plan.sizes.num_sms, plan.sizes.max_tokens);
+  const auto rows = round_activations(plan, weight, args, places, workspace, stream);
   NVFP4_RETURN_IF_ERROR(rows);
   LinearOutput output;
   output.source.box_rows = tiling.max_columns;
@@ -149,15 +128,18 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   call.max_columns = tiling.max_columns;
   call.band = tiling.band;
   call.num_splits = tiling.num_splits;
+  call.parts = reinterpret_cast<float4*>(workspace.data + places.parts_at);
+  call.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data);
   call.num_sms = plan.sizes.num_sms;
   return tiling.num_splits > 1 ? launch_kind<true>(tiling.kind, call, output, stream)
                                : launch_kind<false>(tiling.kind, call, output, stream);
 }
 
-constexpr DeviceLinearKernel kKernel{kName, refusal, plan, run};
-
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_bf16_wgmma() { return kKernel; }
+const DeviceLinearKernel& linear_nvfp4_bf16_wgmma() {
+  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_wgmma_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm90

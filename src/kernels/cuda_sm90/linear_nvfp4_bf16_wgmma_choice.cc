@@ -13,15 +13,15 @@ struct Kind {
   std::uint32_t blocks_per_sm;
   std::uint32_t stage_columns;  // of K
   double base_ns, column_ns;
-  double alone_share;  // of that, for one block alone
-  double split_us;     // adding up parts; 0: there are none
+  double alone_share;                   // of that, for one block alone
+  double tile_us;                       // storing, and finding the next one
+  double split_us, part_us, column_us;  // adding up parts: each of them, and each column
 };
-constexpr std::array<Kind, 4> kKinds = {{{32, 128, 2, 128, 350, 2.0, 0.55, 1.0},
-                                         {64, 256, 1, 128, 375, 2.0, 0.75, 3.5},
-                                         {128, 256, 1, 64, 350, 2.9, 0.75, 3.5},
-                                         {256, 128, 1, 64, 300, 1.43, 0.75, 4.0}}};
-constexpr double kLaunchUs = 2.0;
-constexpr double kTileUs = 1.0;  // storing, and finding the next one
+constexpr std::array<Kind, 4> kKinds = {{{32, 128, 2, 128, 328, 0.9, 0.66, 0, 2.3, 0.16, 0.08},
+                                         {64, 128, 2, 128, 483, 0.9, 0.66, 0, 2.3, 0.16, 0.08},
+                                         {128, 256, 1, 64, 350, 2.9, 0.75, 2.7, 1, 1.4, 0},
+                                         {256, 128, 1, 64, 300, 1.43, 0.75, 2.7, 3, 2, 0}}};
+constexpr double kLaunchUs = 0.3;
 constexpr std::uint32_t kBandRows = 2048;
 
 constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
@@ -49,9 +49,11 @@ LinearTiling tiling_of(const Layer& layer, const Kind& kind, std::uint32_t num_s
   tiling.max_columns = divided_up(divided_up(layer.num_tokens, num_shares), 8) * 8;
   tiling.band = kBandRows / kind.rows;
   tiling.num_splits = num_splits;
-  const double tile_us = divided_up(divided_up(layer.in_features, 64), num_splits) *
-                             (kind.base_ns + kind.column_ns * tiling.max_columns) * 1e-3 +
-                         kTileUs + (num_splits > 1 ? kind.split_us : 0.0);
+  const double steps_us = divided_up(divided_up(layer.in_features, 64), num_splits) *
+                          (kind.base_ns + kind.column_ns * tiling.max_columns) * 1e-3;
+  const double parts_us =
+      num_splits == 1 ? 0 : kind.split_us + kind.part_us * num_splits + kind.column_us * tiling.max_columns;
+  const double tile_us = steps_us + kind.tile_us + parts_us;
   tiling.time_us = kLaunchUs + num_rounds(num_tiles(layer, kind, tiling), at_once, kind.alone_share) * tile_us;
   return tiling;
 }
@@ -59,22 +61,31 @@ LinearTiling tiling_of(const Layer& layer, const Kind& kind, std::uint32_t num_s
 }  // namespace
 
 LinearTiling choose_linear_tiling(std::uint32_t out_features, std::uint32_t in_features, std::uint32_t num_tokens,
-                                  std::uint32_t num_sms, const WgmmaClusters& clusters) {
+                                  std::uint32_t num_sms, const LinearSplits& splits) {
   const Layer layer{out_features, in_features, num_tokens, num_sms};
   LinearTiling best;
   const auto consider = [&](const LinearTiling& tiling) {
     if (best.kind == 0 || tiling.time_us < best.time_us) best = tiling;
   };
+  // `at_once`: tiles.
+  const auto consider_split = [&](const Kind& kind, std::uint32_t shares, std::uint32_t num_splits,
+                                  std::uint32_t at_once) {
+    if (at_once == 0 || divided_up(in_features, kind.stage_columns) < num_splits) return;
+    const LinearTiling tiling = tiling_of(layer, kind, shares, num_splits, at_once);
+    if (num_tiles(layer, kind, tiling) <= at_once) consider(tiling);
+  };
   for (const Kind& kind : kKinds) {
     const std::uint32_t fewest = divided_up(num_tokens, kind.max_columns);
     const std::uint32_t most = std::min(divided_up(num_tokens, 8), fewest + 8);
+    const std::uint32_t at_once = num_sms * kind.blocks_per_sm;
     for (std::uint32_t shares = fewest; shares <= most; ++shares) {
-      consider(tiling_of(layer, kind, shares, 1, num_sms * kind.blocks_per_sm));
-      for (std::size_t i = 0; kind.split_us > 0 && i < kSplits.size(); ++i) {
-        const bool has_parts = divided_up(in_features, kind.stage_columns) >= kSplits[i];
-        const std::uint32_t at_once = (kind.blocks_per_sm == 2 ? clusters.of_pairs : clusters.of_single)[i];
-        const LinearTiling tiling = tiling_of(layer, kind, shares, kSplits[i], std::max(at_once, 1U));
-        if (has_parts && num_tiles(layer, kind, tiling) <= at_once) consider(tiling);
+      consider(tiling_of(layer, kind, shares, 1, at_once));
+      if (kind.blocks_per_sm == 1) {
+        for (std::size_t i = 0; i < kClusters.size(); ++i) {
+          consider_split(kind, shares, kClusters[i], splits.clusters[i]);
+        }
+      } else if (splits.in_memory) {
+        for (std::uint32_t num = 2; num <= kMostSplitsInMemory; ++num) consider_split(kind, shares, num, at_once / num);
       }
     }
   }

@@ -6,11 +6,13 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-// Blocks of a cluster that share K, and how many such clusters run at once; 0: none are wanted.
-inline constexpr std::array<std::uint32_t, 3> kSplits = {2, 4, 8};
-struct WgmmaClusters {
-  std::array<std::uint32_t, kSplits.size()> of_pairs{};   // kernels of which a multiprocessor runs two blocks
-  std::array<std::uint32_t, kSplits.size()> of_single{};  // and one
+// How blocks may share K. Those of which a multiprocessor runs one, in clusters of so many blocks.
+inline constexpr std::array<std::uint32_t, 3> kClusters = {2, 4, 8};
+// Those of which it runs two, up to so many through memory.
+inline constexpr std::uint32_t kMostSplitsInMemory = 8;
+struct LinearSplits {
+  bool in_memory = false;
+  std::array<std::uint32_t, kClusters.size()> clusters{};  // that run at once; 0: none are wanted
 };
 
 struct LinearTiling {
@@ -24,6 +26,6 @@ struct LinearTiling {
 // For tokens above 0.
 [[nodiscard]] LinearTiling choose_linear_tiling(std::uint32_t out_features, std::uint32_t in_features,
                                                 std::uint32_t num_tokens, std::uint32_t num_sms,
-                                                const WgmmaClusters& clusters);
+                                                const LinearSplits& splits);
 
 }  // namespace nvfp4::kernels::cuda_sm90

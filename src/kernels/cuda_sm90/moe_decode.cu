@@ -1,7 +1,8 @@
 // A mixture-of-experts layer for few tokens, in two or three kernels, each of which asks for its weights before the one
 // ahead has ended: FC1 with the activation; FC2, up to kFewPairs pairs with the sum over a token's experts, else
 // combine_experts() as the third. A shared expert comes first, as two kernels of its own. W4A4 activations are rounded
-// before FC1 and FC2 by kernels of their own, to numbers that are exact in BF16. Bound: memory.
+// to numbers that are exact in BF16: one token's under static scales by FC1, before and after; others by kernels of
+// their own. Bound: memory.
 #include <algorithm>
 #include <array>
 #include <span>
@@ -76,9 +77,11 @@ constexpr std::array<DecodeWay, 7> kFc2 = {{{1, 16, 2, 12, 2, 1},
                                             {1, 8, 2, 1, 1, 1}}};
 // Where a multiprocessor has fewer items than warps.
 constexpr std::array<DecodeWay, 2> kFewItemsFc2 = {{{4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
-constexpr std::array<DecodeWay, 2> kOneTokenFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+// A block for each row group: for one or two tokens, for more, and where there are more blocks than multiprocessors.
+constexpr std::array<DecodeWay, 2> kTwoTokensFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
 constexpr std::array<DecodeWay, 4> kTokenFc2 = {
     {{2, 16, 2, 8, 1, 1}, {2, 12, 2, 8, 1, 1}, {2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 2> kPairedTokenFc2 = {{{2, 8, 2, 6, 1, 2}, {2, 8, 1, 6, 1, 2}}};
 
 bool has_few_items(const Expert& e, const Machine& machine, std::uint32_t tokens, std::uint32_t row_groups) {
   constexpr std::uint32_t kWarps = 16;
@@ -115,7 +118,10 @@ DecodePipe pipe_of_token_fc2(const Expert& e, const Machine& machine, std::uint3
   needs.row_slots = e.num_pairs(tokens);
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.result_bytes = TokenSink::result_bytes(e.num_pairs(tokens));
-  return choose_decode_pipe(tokens == 1 ? Ways{kOneTokenFc2} : Ways{kTokenFc2}, needs, machine.memory);
+  const Ways ways = e.fc2_groups() > machine.num_sms ? Ways{kPairedTokenFc2}
+                    : tokens <= 2                    ? Ways{kTwoTokensFc2}
+                                                     : Ways{kTokenFc2};
+  return choose_decode_pipe(ways, needs, machine.memory);
 }
 
 Pipes choose_pipes(const Expert& e, const Machine& machine, std::uint32_t tokens) {
@@ -222,13 +228,15 @@ DecodePairs pairs_of(const Call& c, const Expert& e) {
 }
 
 // The rows that FC1 multiplies.
-Status round_fc1_rows(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers) {
+Status round_fc1_rows(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers,
+                      bool next_reads_ids) {
   QuantizeActivations q;
   q.activation = c.problem.activation;
   q.rule = c.problem.input_rule;
   q.num_rows = e.num_rows(c.args.num_tokens);
   q.in_features = e.hidden;
   q.x = c.args.x;
+  q.next_reads_earlier = next_reads_ids;
   if (c.problem.activation == Activation::kNvfp4Static) q.input_scales = weights.fc1_input_scale;
   if (e.rows_of_pairs) {
     const DecodePairs pairs = pairs_of(c, e);
@@ -250,7 +258,8 @@ Status launch_fc1(const Call& c, const Expert& e, const DecodeCall& call, const 
   Fc1Sink<kGated> sink;
   sink.h = buffers.h;
   sink.h_f32 = buffers.h_f32;
-  sink.row_of_pair = e.top_k == 0 ? nullptr : c.workspace.row_of_pair;
+  sink.row_of_pair = e.top_k == 0 || e.rows_of_pairs ? nullptr : c.workspace.row_of_pair;  // or it is there
+  sink.knows_ids = buffers.rows != nullptr;
   sink.intermediate = e.intermediate;
   sink.gate_scale2 = weights.gate_scale2;
   sink.up_scale2 = weights.up_scale2;
@@ -266,7 +275,7 @@ Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const Dev
   call.rows = {c.args.x, nullptr, e.num_rows(c.args.num_tokens), e.rows_of_pairs ? 1 : std::max(e.top_k, 1U)};
   call.pairs = pairs_of(c, e);
   if (buffers.rows != nullptr) {
-    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
+    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers, true));
     call.rows.values = buffers.rows;
     call.rows.factors = buffers.row_factors;
   } else if (e.top_k != 0 && c.problem.router_weight_on_input) {
@@ -283,6 +292,7 @@ Status round_h(const Call& c, const Expert& e, const DeviceExperts& weights, con
   round.num_rows = pairs.num_pairs;
   round.expert_ids = pairs.ids;
   round.lookup = {pairs.expert_map, pairs.num_ids, pairs.num_experts};
+  round.ids_are_early = true;  // FC1 has waited for them
   if (c.problem.activation == Activation::kNvfp4Static) round.input_scales = weights.fc2_input_scale;
   round.rule = c.problem.input_rule;
   round.values = buffers.h;
@@ -345,20 +355,21 @@ Status combine(const Call& c) {
   return combine_experts(combine, c.stream);
 }
 
-// One token, whose experts all multiply the same row.
+// One token, whose experts all multiply the same row: static scales are the same for all of them, then.
 Status run_one_token(const Call& c, const Expert& e, const OneTokenPipes& pipes) {
   const DeviceExperts& weights = c.weights.experts;
   const Buffers& buffers = c.workspace.routed;
   OneTokenMoe moe{c.problem, weights, pipes, c.machine.num_sms, pairs_of(c, e), c.args.x};
-  if (buffers.rows != nullptr) {
-    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers));
+  moe.rounds = c.problem.activation == Activation::kNvfp4Static;
+  if (buffers.rows != nullptr && !moe.rounds) {
+    NVFP4_RETURN_IF_ERROR(round_fc1_rows(c, e, weights, buffers, false));
     moe.x = buffers.rows;
     moe.x_factor = buffers.row_factors;
   } else if (c.problem.router_weight_on_input) {
     moe.pair_factors = c.args.router_weights;
   }
   moe.h = buffers.h;
-  moe.h_f32 = buffers.h_f32;
+  if (!moe.rounds) moe.h_f32 = buffers.h_f32;
   moe.router_weights = output_weights(c);
   moe.shared_partial = c.workspace.shared.partial;
   moe.shared_weights = c.args.shared_weights;
@@ -420,6 +431,12 @@ Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, st
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<PartialSink, 4, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<TokenSink, 2, 1>, caps)));
   NVFP4_RETURN_IF_ERROR(allow_one_token_moe(caps));
+  NVFP4_RETURN_IF_ERROR(let_combine_overlap());
+  if (is_rounded(problem)) {
+    NVFP4_RETURN_IF_ERROR(let_list_pairs_overlap());
+    NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
+    NVFP4_RETURN_IF_ERROR(let_round_rows_overlap());
+  }
   return plan;
 }
 

@@ -7,8 +7,8 @@ namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_mma_bulk";
-constexpr std::uint32_t kBlockReserve = 1024;  // shared memory that the system takes of each block
-constexpr std::uint32_t kFc2Bytes = 96U << 10;
+constexpr std::uint32_t kBlockReserve = 1024;    // shared memory that the system takes of each block
+constexpr std::uint32_t kFc2Bytes = 112U << 10;  // at most, where that is enough: two blocks fit
 constexpr std::uint32_t kFc1Bytes = 116U << 10;  // at least: two blocks would not fit on a multiprocessor
 
 constexpr std::uint32_t kMaxTurns = 32;  // of a warp: its lanes know one expert each
@@ -25,13 +25,14 @@ OneTokenPipe pipe_of_fc1(const MoeProblem& p, std::uint32_t num_sms, std::uint32
   OneTokenNeeds needs;
   needs.num_tiles = tiles_of(p.hidden);
   needs.num_items = p.top_k * fc1_groups(p);
-  needs.num_blocks = std::min(num_sms, needs.num_items);
+  needs.unit_shift = p.gated() && p.activation == Activation::kNvfp4Static ? 1 : 0;
+  needs.num_blocks = std::min(num_sms, needs.num_items >> needs.unit_shift);
   needs.max_slots = kMaxCopyGroups;
   needs.max_bytes = max_bytes;
   OneTokenPipe pipe = make_one_token_pipe(needs);
   if (pipe.slots == 0) return pipe;
   pipe.num_bytes = std::max(pipe.num_bytes, std::min(kFc1Bytes, max_bytes));
-  return (pipe.block_items >> pipe.teams_shift()) < kMaxTurns ? pipe : OneTokenPipe{};
+  return ((pipe.most_items() - 1) >> pipe.teams_shift()) < kMaxTurns ? pipe : OneTokenPipe{};
 }
 
 OneTokenPipe pipe_of_fc2(const MoeProblem& p, std::uint32_t max_bytes) {
@@ -51,10 +52,10 @@ Status launch_one_token(const OneTokenCall& call, const Sink& sink, std::uint32_
   return launch(kName, one_token_kernel<Sink>, shape, stream, call, sink);
 }
 
-template <bool kGated>
+template <bool kGated, bool kRounds>
 Status launch_fc1(const OneTokenMoe& moe, const OneTokenCall& call, DeviceStream stream) {
   const MoeProblem& p = moe.problem;
-  OneTokenFc1Sink<kGated> sink;
+  OneTokenFc1Sink<kGated, kRounds> sink;
   sink.fc1.h = moe.h;
   sink.fc1.h_f32 = moe.h_f32;
   sink.fc1.intermediate = p.intermediate;
@@ -63,7 +64,11 @@ Status launch_fc1(const OneTokenMoe& moe, const OneTokenCall& call, DeviceStream
   sink.fc1.function = {p.function, p.swiglu_alpha, p.swiglu_beta, p.swiglu_limit};
   sink.factor = moe.x_factor;
   sink.pair_factors = moe.pair_factors;
-  return launch_one_token(call, sink, std::min(moe.num_sms, p.top_k * fc1_groups(p)), stream);
+  sink.x_scale = moe.weights.fc1_input_scale;
+  sink.h_scales = moe.weights.fc2_input_scale;
+  sink.rule = p.input_rule;
+  const std::uint32_t num_units = p.top_k * fc1_groups(p) >> call.pipe.unit_shift;
+  return launch_one_token(call, sink, std::min(moe.num_sms, num_units), stream);
 }
 
 }  // namespace
@@ -80,8 +85,10 @@ OneTokenPipes choose_one_token_pipes(const MoeProblem& problem, std::uint32_t nu
 }
 
 Status allow_one_token_moe(const DeviceCaps& caps) {
-  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, one_token_kernel<OneTokenFc1Sink<true>>, caps));
-  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, one_token_kernel<OneTokenFc1Sink<false>>, caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, (one_token_kernel<OneTokenFc1Sink<true, false>>), caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, (one_token_kernel<OneTokenFc1Sink<true, true>>), caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, (one_token_kernel<OneTokenFc1Sink<false, false>>), caps));
+  NVFP4_RETURN_IF_ERROR(allow_shared_bytes(kName, (one_token_kernel<OneTokenFc1Sink<false, true>>), caps));
   return allow_shared_bytes(kName, one_token_kernel<OneTokenFc2Sink>, caps);
 }
 
@@ -94,7 +101,10 @@ Status run_one_token_fc1(const OneTokenMoe& moe, DeviceStream stream) {
   call.num_cols = p.hidden;
   call.rows = moe.x;
   call.pairs = moe.pairs;
-  return p.gated() ? launch_fc1<true>(moe, call, stream) : launch_fc1<false>(moe, call, stream);
+  if (moe.rounds) {
+    return p.gated() ? launch_fc1<true, true>(moe, call, stream) : launch_fc1<false, true>(moe, call, stream);
+  }
+  return p.gated() ? launch_fc1<true, false>(moe, call, stream) : launch_fc1<false, false>(moe, call, stream);
 }
 
 Status run_one_token_fc2(const OneTokenMoe& moe, DeviceStream stream) {
@@ -108,6 +118,8 @@ Status run_one_token_fc2(const OneTokenMoe& moe, DeviceStream stream) {
   call.pairs = moe.pairs;
   OneTokenFc2Sink sink;
   sink.factors = moe.h_factors;
+  if (moe.rounds) sink.h_scales = moe.weights.fc2_input_scale;
+  sink.rule = p.input_rule;
   sink.fc2.y = moe.y;
   sink.fc2.hidden = p.hidden;
   sink.fc2.down_scale2 = moe.weights.down_scale2;

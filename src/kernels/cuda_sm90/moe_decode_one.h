@@ -35,6 +35,7 @@ struct OneTokenMoe {
   float* h_f32 = nullptr;  // [k, I], or
   Bf16Bits* h = nullptr;   // [k, I]
   const float* h_factors = nullptr;
+  bool rounds = false;  // x and h to NVFP4 under static scales; no factors, no h_f32
   const float* router_weights = nullptr;
   const float* shared_partial = nullptr;
   const float* shared_weights = nullptr;

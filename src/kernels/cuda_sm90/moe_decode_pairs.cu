@@ -1,4 +1,5 @@
 #include "kernels/cuda_shared/dependent_launch.cuh"
+#include "kernels/cuda_shared/shared_carveout.h"
 #include "kernels/cuda_sm90/moe_decode_chunks.cuh"
 #include "kernels/cuda_sm90/moe_decode_pairs.h"
 
@@ -17,6 +18,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 }  // namespace
+
+Status let_list_pairs_overlap() { return take_all_as_shared_memory("list pairs", list_pairs_kernel); }
 
 Status list_pairs(const DecodePairs& pairs, std::int32_t* pair_of_row, DeviceStream stream) {
   const LaunchShape shape{.blocks = (pairs.num_pairs + kThreads - 1) / kThreads, .num_threads = kThreads};

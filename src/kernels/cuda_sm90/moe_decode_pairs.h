@@ -43,5 +43,6 @@ struct DecodeChunkPlaces {
 
 // pair_of_row[p] = p, or -1 where the pair's expert is not here: of rows that differ between the experts of a token.
 [[nodiscard]] Status list_pairs(const DecodePairs& pairs, std::int32_t* pair_of_row, DeviceStream stream);
+[[nodiscard]] Status let_list_pairs_overlap();  // as let_combine_overlap()
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -18,7 +18,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 template <bool kGated>
 struct Fc1Sink {
   static constexpr bool kOneRowGroup = false;
-  static constexpr bool kIdsAreEarly = false;
+  [[nodiscard]] __device__ __forceinline__ bool ids_are_early() const { return knows_ids; }
 
   Bf16Bits* h = nullptr;                // [pairs, I], or
   float* h_f32 = nullptr;               // likewise
@@ -27,6 +27,7 @@ struct Fc1Sink {
   const float* gate_scale2 = nullptr;
   const float* up_scale2 = nullptr;
   ExpertFunctionParameters function;
+  bool knows_ids = false;  // they were there before the kernel ahead began
 
   struct Scales {
     float gate, up;
@@ -68,7 +69,7 @@ struct Fc1Sink {
 // FC2 for combine_experts().
 struct PartialSink {
   static constexpr bool kOneRowGroup = false;
-  static constexpr bool kIdsAreEarly = true;
+  [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }
 
   float* partial = nullptr;  // [pairs, H]
   std::uint32_t hidden = 0;
@@ -93,7 +94,7 @@ struct PartialSink {
 // FC2 of so few tokens that a block holds the sums of its 16 rows for all pairs: no second pass over them.
 struct TokenSink {
   static constexpr bool kOneRowGroup = true;
-  static constexpr bool kIdsAreEarly = true;
+  [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }
   static constexpr std::uint32_t kRows = 16;
 
   Bf16Bits* y = nullptr;  // [T, H]

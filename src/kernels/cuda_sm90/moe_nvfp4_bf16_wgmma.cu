@@ -9,6 +9,7 @@
 // most 2^-11 of the larger of the two. A token's other bits depend on itself alone.
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/moe_steps.h"
+#include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_sm90/combine_paired.h"
 #include "kernels/cuda_sm90/grouped_linear_nvfp4_bf16_wgmma.cuh"
 #include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
@@ -167,6 +168,7 @@ Status allow_fc1(ExpertFunction function) {
 
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   const DeviceMoePlan plan = moe_nvfp4_bf16_wgmma_offer().outline(problem, caps, max_tokens);
+  if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
   NVFP4_RETURN_IF_ERROR(allow_fc1(problem.function));
   NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<ColumnImage>>(kName));
   NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<RowSource>>(kName));

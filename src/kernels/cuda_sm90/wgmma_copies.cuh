@@ -10,10 +10,10 @@
 namespace nvfp4::kernels::cuda_sm90 {
 
 // The weights of one stage, by one thread; `more_bytes` are announced besides.
-template <std::uint32_t kMaxColumns>
+template <std::uint32_t kKind>
 __device__ __forceinline__ void copy_weights(const WgmmaProblem& problem, const WgmmaTile& tile, std::uint32_t k_tile,
-                                             const RingCursor<kMaxColumns>& ring, std::uint32_t more_bytes) {
-  using Shape = WgmmaShape<kMaxColumns>;
+                                             const RingCursor<kKind>& ring, std::uint32_t more_bytes) {
+  using Shape = WgmmaShape<kKind>;
   arrive_expecting(ring.full(), Shape::kWeightsBytes + more_bytes);
   copy_box(ring.weights(), &problem.weights, k_tile * (kWeightTileBytes / 8), tile.first_group, tile.expert,
            ring.full());
@@ -50,12 +50,12 @@ __device__ __forceinline__ void copy_pieces(const std::uint16_t* from, const std
 }
 
 // Activations [rows][K] whose row for a sorted row is found by source.row(sorted_row). By all copying threads.
-template <std::uint32_t kMaxColumns>
+template <std::uint32_t kKind>
 __device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMap& map, const RowSource& source,
-                                             RingCursor<kMaxColumns> ring) {
-  using Shape = WgmmaShape<kMaxColumns>;
+                                             RingCursor<kKind> ring) {
+  using Shape = WgmmaShape<kKind>;
   constexpr std::uint32_t kRowsAtOnce = kCopyThreads / 8;
-  constexpr std::uint32_t kSteps = kMaxColumns / kRowsAtOnce;
+  constexpr std::uint32_t kSteps = WgmmaShape<kKind>::kMaxColumns / kRowsAtOnce;
   const std::uint32_t thread = threadIdx.x;
   const std::uint32_t piece = thread % 8;
   const std::uint32_t first = thread / 8;  // row of the first step
@@ -93,9 +93,9 @@ __device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMa
 }
 
 // Goes through the stages of all tiles of a block.
-template <std::uint32_t kMaxColumns>
+template <std::uint32_t kKind>
 struct StageWalk {
-  static constexpr std::uint32_t kStageTiles = WgmmaShape<kMaxColumns>::kStageTiles;
+  static constexpr std::uint32_t kStageTiles = WgmmaShape<kKind>::kStageTiles;
 
   const WgmmaProblem& problem;
   TileMap& map;
@@ -129,17 +129,17 @@ struct ColumnImage {
   const std::uint8_t* data = nullptr;
   std::uint64_t num_rows = 0;  // num_image_rows() or more
 
-  template <std::uint32_t kMaxColumns>
-  [[nodiscard]] __device__ __forceinline__ std::uint32_t num_bytes(const StageWalk<kMaxColumns>& walk) const {
+  template <std::uint32_t kKind>
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t num_bytes(const StageWalk<kKind>& walk) const {
     return walk.num_k_tiles() * walk.tile.num_columns * kColumnBytes;
   }
-  template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void copy(const StageWalk<kMaxColumns>& walk, const RingCursor<kMaxColumns>& ring) const {
+  template <std::uint32_t kKind>
+  __device__ __forceinline__ void copy(const StageWalk<kKind>& walk, const RingCursor<kKind>& ring) const {
     const std::uint8_t* from = data + (walk.k_tile * num_rows + walk.tile.image_row) * kColumnBytes;
     const std::uint32_t num_bytes = walk.tile.num_columns * kColumnBytes;
     copy_bulk(ring.columns(), from, num_bytes, ring.full());
     if (walk.num_k_tiles() > 1) {
-      copy_bulk(ring.columns() + WgmmaShape<kMaxColumns>::kColumnsBytes, from + num_rows * kColumnBytes, num_bytes,
+      copy_bulk(ring.columns() + WgmmaShape<kKind>::kColumnsBytes, from + num_rows * kColumnBytes, num_bytes,
                 ring.full());
     }
   }
@@ -152,29 +152,29 @@ struct ColumnMatrix {
   CUtensorMap map;             // boxes [box_rows][64], swizzled
   std::uint32_t box_rows = 0;  // those of a tile
 
-  template <std::uint32_t kMaxColumns>
-  [[nodiscard]] __device__ __forceinline__ std::uint32_t num_bytes(const StageWalk<kMaxColumns>& walk) const {
+  template <std::uint32_t kKind>
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t num_bytes(const StageWalk<kKind>& walk) const {
     return walk.num_k_tiles() * box_rows * kColumnBytes;
   }
-  template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void copy(const StageWalk<kMaxColumns>& walk, const RingCursor<kMaxColumns>& ring) const {
+  template <std::uint32_t kKind>
+  __device__ __forceinline__ void copy(const StageWalk<kKind>& walk, const RingCursor<kKind>& ring) const {
     copy_box(ring.columns(), &map, walk.k_tile * 64, walk.tile.first_row, ring.full());
     if (walk.num_k_tiles() > 1) {
-      copy_box(ring.columns() + WgmmaShape<kMaxColumns>::kColumnsBytes, &map, (walk.k_tile + 1) * 64,
-               walk.tile.first_row, ring.full());
+      copy_box(ring.columns() + WgmmaShape<kKind>::kColumnsBytes, &map, (walk.k_tile + 1) * 64, walk.tile.first_row,
+               ring.full());
     }
   }
 };
 
 // By one thread. The weights of the first stages are under way before earlier kernels have ended.
-template <std::uint32_t kMaxColumns, class Columns>
+template <std::uint32_t kKind, class Columns>
 __device__ __forceinline__ void produce_columns(const WgmmaProblem& problem, TileMap& map, const Columns& columns,
-                                                RingCursor<kMaxColumns> ring) {
-  RingCursor<kMaxColumns> ahead = ring;
-  StageWalk<kMaxColumns> walk(problem, map);
-  StageWalk<kMaxColumns> early = walk;
+                                                RingCursor<kKind> ring) {
+  RingCursor<kKind> ahead = ring;
+  StageWalk<kKind> walk(problem, map);
+  StageWalk<kKind> early = walk;
   std::uint32_t num_early = 0;
-  for (; num_early < WgmmaShape<kMaxColumns>::kStages && !early.done(); ++num_early) {
+  for (; num_early < WgmmaShape<kKind>::kStages && !early.done(); ++num_early) {
     early.publish();
     copy_weights(problem, early.tile, early.k_tile, ahead, columns.num_bytes(early));
     ahead.advance();

@@ -42,17 +42,17 @@ __device__ __forceinline__ float load_cluster(std::uint32_t address) {
 
 // The sums of all blocks of a cluster, added in their order, to the warps whose share they are: each block keeps
 // its part of the warps. The ring serves as memory: a block of a cluster has one tile. True for those warps.
-template <std::uint32_t kMaxColumns, std::uint32_t kSums>
+template <std::uint32_t kKind, std::uint32_t kSums>
 __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sums)[kSums], std::uint32_t memory) {
-  static_assert(1024 + WgmmaShape<kMaxColumns>::kConsumerWarps * kSums * 128 <= WgmmaShape<kMaxColumns>::kSharedBytes);
+  static_assert(1024 + WgmmaShape<kKind>::kConsumerWarps * kSums * 128 <= WgmmaShape<kKind>::kSharedBytes);
   const std::uint32_t warp = of_warp((threadIdx.x - kCopyThreads) / 32);
   const std::uint32_t own = memory + warp * kSums * 128 + threadIdx.x % 32 * 4;
-  asm volatile("bar.sync 5, %0;" ::"n"(WgmmaShape<kMaxColumns>::kConsumerWarps * 32)
+  asm volatile("bar.sync 5, %0;" ::"n"(WgmmaShape<kKind>::kConsumerWarps * 32)
                : "memory");  // the ring is not read any more
 #pragma unroll
   for (std::uint32_t i = 0; i < kSums; ++i) store_shared(own + i * 128, sums[i]);
   asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-  const bool mine = warp * num_splits / WgmmaShape<kMaxColumns>::kConsumerWarps == blockIdx.x % num_splits;
+  const bool mine = warp * num_splits / WgmmaShape<kKind>::kConsumerWarps == blockIdx.x % num_splits;
   if (mine) {
 #pragma unroll
     for (std::uint32_t i = 0; i < kSums; ++i) sums[i] = 0;
@@ -66,26 +66,60 @@ __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sum
   return mine;
 }
 
+// The same where blocks are not of a cluster: sums go through memory, and the warp that comes last, as a counter says,
+// has the total. True for that one.
+template <std::uint32_t kKind, std::uint32_t kSums>
+__device__ __forceinline__ bool add_splits_in_memory(const WgmmaProblem& problem, float (&sums)[kSums]) {
+  const std::uint32_t num_splits = problem.num_splits;
+  const std::uint32_t warp = of_warp((threadIdx.x - kCopyThreads) / 32);
+  const std::uint32_t unit = blockIdx.x / num_splits * WgmmaShape<kKind>::kConsumerWarps + warp;
+  constexpr std::uint32_t kPartWords = WgmmaShape<kKind>::kMaxColumns / 2 / 4 * 32;  // of four numbers each
+  float4* const parts = problem.parts + std::size_t{unit} * num_splits * kPartWords + threadIdx.x % 32;
+  float4* const own = parts + blockIdx.x % num_splits * kPartWords;
+#pragma unroll
+  for (std::uint32_t i = 0; i < kSums; i += 4) {
+    __stcg(own + i / 4 * 32, make_float4(sums[i], sums[i + 1], sums[i + 2], sums[i + 3]));
+  }
+  __threadfence();
+  __syncwarp();
+  std::uint32_t before = 0;
+  if (threadIdx.x % 32 == 0) before = atomicAdd(problem.arrivals + unit, 1U);
+  if (of_warp(before) + 1 != num_splits) return false;
+  if (threadIdx.x % 32 == 0) problem.arrivals[unit] = 0;
+  __threadfence();
+#pragma unroll
+  for (std::uint32_t i = 0; i < kSums; ++i) sums[i] = 0;
+#pragma unroll 2
+  for (std::uint32_t part = 0; part < num_splits; ++part) {
+#pragma unroll
+    for (std::uint32_t i = 0; i < kSums; i += 4) {
+      const float4 four = __ldcg(parts + part * kPartWords + i / 4 * 32);
+      sums[i] += four.x, sums[i + 1] += four.y, sums[i + 2] += four.z, sums[i + 3] += four.w;
+    }
+  }
+  return true;
+}
+
 // Of an epilogue that needs no shared memory.
 struct NothingShared {};
 
 // What a consumer warp needs for a tile.
-template <class Epilogue, std::uint32_t kMaxColumns>
+template <class Epilogue, std::uint32_t kKind>
 struct TileWork {
   const WgmmaProblem& problem;
   const Epilogue& epilogue;
   typename Epilogue::Shared& shared;
   const WgmmaTile& tile;
-  RingCursor<kMaxColumns>& ring;
+  RingCursor<kKind>& ring;
   std::uint32_t k_tiles;
   std::uint32_t num_columns;
   bool has_rows;  // of this warpgroup
 };
 
 // A tile of more than kLow and at most kHigh columns.
-template <bool kSplit, std::uint32_t kLow, std::uint32_t kHigh, class Epilogue, std::uint32_t kMaxColumns>
-__device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kMaxColumns>& work) {
-  using Shape = WgmmaShape<kMaxColumns>;
+template <bool kSplit, std::uint32_t kLow, std::uint32_t kHigh, class Epilogue, std::uint32_t kKind>
+__device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kKind>& work) {
+  using Shape = WgmmaShape<kKind>;
   if constexpr (kHigh - kLow > Shape::kBucket) {
     constexpr std::uint32_t kMiddle = (kLow + kHigh) / (2 * Shape::kBucket) * Shape::kBucket;
     if (work.num_columns > kMiddle) {
@@ -102,40 +136,42 @@ __device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kMaxColumn
     } else {
       skip_tile(work.ring, work.k_tiles);
     }
-    if constexpr (kSplit) {
-      if (!add_splits<kMaxColumns>(work.problem.num_splits, sums, work.ring.base)) return;
+    if constexpr (kSplit && Shape::kSplitsInMemory) {
+      if (!add_splits_in_memory<kKind>(work.problem, sums)) return;
+    } else if constexpr (kSplit) {
+      if (!add_splits<kKind>(work.problem.num_splits, sums, work.ring.base)) return;
     }
     work.epilogue.template store<kHigh>(work.tile, scales, work.shared, sums);
   }
 }
 
-template <bool kSplit, class Epilogue, std::uint32_t kMaxColumns>
+template <bool kSplit, class Epilogue, std::uint32_t kKind>
 __device__ __forceinline__ void consume_tiles(const WgmmaProblem& problem, const TileMap& map, const Epilogue& epilogue,
-                                              typename Epilogue::Shared& shared, RingCursor<kMaxColumns> ring) {
+                                              typename Epilogue::Shared& shared, RingCursor<kKind> ring) {
   const std::uint32_t first_of_warpgroup = of_warp((threadIdx.x - kCopyThreads) / 128 * 4);
   std::uint32_t slot = 0;
-  for (TileRange range(problem, map, WgmmaShape<kMaxColumns>::kStageTiles); !range.done(); range.advance()) {
+  for (TileRange range(problem, map, WgmmaShape<kKind>::kStageTiles); !range.done(); range.advance()) {
     ring.wait_full();
     const WgmmaTile& tile = map.tiles[slot++ % kTileSlots];
-    consume_tile<kSplit, 0, kMaxColumns>(
-        TileWork<Epilogue, kMaxColumns>{problem, epilogue, shared, tile, ring, range.k.size(),
-                                        of_warp(tile.num_columns), first_of_warpgroup < of_warp(tile.num_groups)});
+    consume_tile<kSplit, 0, WgmmaShape<kKind>::kMaxColumns>(
+        TileWork<Epilogue, kKind>{problem, epilogue, shared, tile, ring, range.k.size(), of_warp(tile.num_columns),
+                                  first_of_warpgroup < of_warp(tile.num_groups)});
   }
 }
 
 // Shared memory: WgmmaShape::kSharedBytes; blocks: as many as there are multiprocessors, or fewer. kSplit: num_splits
-// blocks for each tile, in clusters.
-template <class Epilogue, std::uint32_t kMaxColumns, bool kSplit>
-__global__ void __launch_bounds__(WgmmaShape<kMaxColumns>::kThreads, WgmmaShape<kMaxColumns>::kBlocksPerSm)
+// blocks for each tile, in clusters but for kSplitsInMemory.
+template <class Epilogue, std::uint32_t kKind, bool kSplit>
+__global__ void __launch_bounds__(WgmmaShape<kKind>::kThreads, WgmmaShape<kKind>::kBlocksPerSm)
     wgmma_kernel(const __grid_constant__ WgmmaProblem problem, const __grid_constant__ Epilogue epilogue) {
-  using Shape = WgmmaShape<kMaxColumns>;
+  using Shape = WgmmaShape<kKind>;
   extern __shared__ std::uint8_t dynamic[];
   __shared__ TileMap map;
   __shared__ typename Epilogue::Shared shared;
-  RingCursor<kMaxColumns> ring;
+  RingCursor<kKind> ring;
   ring.base = (shared_address(dynamic) + 1023) / 1024 * 1024;
   asm volatile("" : "+r"(ring.base));  // kept in a register
-  if (threadIdx.x == 0) init_ring<kMaxColumns>(ring.base, Epilogue::kRowSource ? 1 + kCopyThreads : 1);
+  if (threadIdx.x == 0) init_ring<kKind>(ring.base, Epilogue::kRowSource ? 1 + kCopyThreads : 1);
   // An image's kernel comes after the one that made the offsets, and that one let it start: they are there.
   if constexpr (Epilogue::kRowSource) wait_for_earlier_kernels();
   map.build(problem);
@@ -148,9 +184,9 @@ __global__ void __launch_bounds__(WgmmaShape<kMaxColumns>::kThreads, WgmmaShape<
   } else {
     give_registers<Shape::kCopyRegisters>();
     if constexpr (Epilogue::kRowSource) {
-      produce_rows<kMaxColumns>(problem, map, epilogue.source, ring);
+      produce_rows<kKind>(problem, map, epilogue.source, ring);
     } else if (threadIdx.x == 0) {
-      produce_columns<kMaxColumns>(problem, map, epilogue.source, ring);
+      produce_columns<kKind>(problem, map, epilogue.source, ring);
     }
   }
 }

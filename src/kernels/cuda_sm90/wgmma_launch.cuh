@@ -22,27 +22,29 @@ struct WgmmaRun {
   std::uint32_t in_features = 0;
   const std::int32_t* offsets = nullptr;  // [E + 1] first sorted row of each expert; null: one expert, num_rows
   std::uint32_t num_rows = 0;
-  std::uint32_t kind = 0;         // kMaxColumns
+  std::uint32_t kind = 0;         // of WgmmaShape
   std::uint32_t max_columns = 0;  // tokens of a tile, up to that; 0: that
   std::uint32_t band = 0;         // row tiles side by side; 0: all
   std::uint32_t num_splits = 1;
+  float4* parts = nullptr;            // WgmmaProblem
+  std::uint32_t* arrivals = nullptr;  // WgmmaProblem
   std::uint32_t num_sms = 0;
 };
 
 // Before the first launch, on the current device.
-template <class Epilogue, std::uint32_t kMaxColumns, bool kSplit = false>
+template <class Epilogue, std::uint32_t kKind, bool kSplit = false>
 Status allow_wgmma(const char* name) {
   const cudaError_t error =
-      cudaFuncSetAttribute(wgmma_kernel<Epilogue, kMaxColumns, kSplit>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(WgmmaShape<kMaxColumns>::kSharedBytes));
+      cudaFuncSetAttribute(wgmma_kernel<Epilogue, kKind, kSplit>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(WgmmaShape<kKind>::kSharedBytes));
   if (error == cudaSuccess) return {};
   return Error{ErrorCode::kUnsupported, name,
                std::string(cudaGetErrorString(error)) + "; the kernel cannot run on this device"};
 }
 
-template <std::uint32_t kMaxColumns, bool kSplit = false, class Epilogue>
+template <std::uint32_t kKind, bool kSplit = false, class Epilogue>
 Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilogue, DeviceStream stream) {
-  using Shape = WgmmaShape<kMaxColumns>;
+  using Shape = WgmmaShape<kKind>;
   WgmmaProblem problem;
   problem.offsets = run.offsets;
   problem.num_experts = run.num_experts;
@@ -53,8 +55,10 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
   problem.tile_groups = Shape::kTileGroups;
   problem.row_tiles = (run.row_groups + Shape::kTileGroups - 1) / Shape::kTileGroups;
   problem.band = run.band == 0 ? problem.row_tiles : std::min(run.band, problem.row_tiles);
-  problem.max_columns = run.max_columns == 0 ? kMaxColumns : run.max_columns;
+  problem.max_columns = run.max_columns == 0 ? Shape::kMaxColumns : run.max_columns;
   problem.num_splits = run.num_splits;
+  problem.parts = run.parts;
+  problem.arrivals = run.arrivals;
   NVFP4_RETURN_IF_ERROR(weight_map(run.weights, run.num_experts, run.row_groups, problem.k_tiles, Shape::kTileGroups,
                                    Shape::kStageTiles, problem.weights));
   LaunchShape shape{
@@ -63,8 +67,8 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
     const std::uint32_t tiles = problem.row_tiles * ((run.num_rows + problem.max_columns - 1) / problem.max_columns);
     shape.blocks = kSplit ? tiles * run.num_splits : std::min(shape.blocks.x, tiles);
   }
-  if (kSplit) shape.cluster = run.num_splits;
-  return launch(name, wgmma_kernel<Epilogue, kMaxColumns, kSplit>, shape, stream, problem, epilogue);
+  if (kSplit && !Shape::kSplitsInMemory) shape.cluster = run.num_splits;
+  return launch(name, wgmma_kernel<Epilogue, kKind, kSplit>, shape, stream, problem, epilogue);
 }
 
 // The kinds of one epilogue, up to its kMostColumns.

@@ -54,14 +54,13 @@ __device__ __forceinline__ void start_products(float (&sums)[kSums], const std::
 
 // A warpgroup's products, 64 numbers of K at a time. What a step needs is read from the ring in the step before, while
 // that one's products are still to start.
-template <bool kThreadCopies, std::uint32_t kMaxColumns, std::uint32_t kLow, std::uint32_t kHigh>
+template <bool kThreadCopies, std::uint32_t kKind, std::uint32_t kLow, std::uint32_t kHigh>
 class RowProducts {
  public:
-  using Shape = WgmmaShape<kMaxColumns>;
+  using Shape = WgmmaShape<kKind>;
 
   // Reads what the first step needs.
-  __device__ __forceinline__ RowProducts(RingCursor<kMaxColumns>& ring, std::uint32_t num_columns,
-                                         std::uint32_t sixteen)
+  __device__ __forceinline__ RowProducts(RingCursor<kKind>& ring, std::uint32_t num_columns, std::uint32_t sixteen)
       : ring_(ring), num_columns_(num_columns), sixteen_(sixteen) {
     const std::uint32_t lane = threadIdx.x % 32;
     const std::uint32_t own = (threadIdx.x - kCopyThreads) / 32 * Shape::kGroupBytes;
@@ -77,7 +76,7 @@ class RowProducts {
   template <std::uint32_t kHalf>
   __device__ __forceinline__ void step(float (&sums)[kHigh / 2], std::uint32_t (&fragments)[4][4], bool is_last) {
     constexpr bool kEndsStage = kHalf + 1 == Shape::kStageTiles;
-    RingCursor<kMaxColumns> following = ring_;
+    RingCursor<kKind> following = ring_;
     if constexpr (kEndsStage) following.advance();
     const bool is_full = !kEndsStage || following.is_full();
     const std::uint32_t columns = of_warp(shared_columns(ring_.columns() + kHalf * Shape::kColumnsBytes));
@@ -97,7 +96,7 @@ class RowProducts {
   }
 
  private:
-  __device__ __forceinline__ void read(const RingCursor<kMaxColumns>& from, std::uint32_t half) {
+  __device__ __forceinline__ void read(const RingCursor<kKind>& from, std::uint32_t half) {
     const std::uint32_t weights = from.weights() + half * kWeightTileBytes;
     codes_ = load_shared_16(weights + own_codes_);
     scales_ = load_shared_8(weights + own_scales_);
@@ -111,7 +110,7 @@ class RowProducts {
     decode_two_blocks<true>(codes_.z, codes_.w, scales_g, scales_g8, fragments[2], fragments[3]);
   }
 
-  RingCursor<kMaxColumns>& ring_;
+  RingCursor<kKind>& ring_;
   std::uint32_t num_columns_;
   std::uint32_t own_codes_;
   std::uint32_t own_scales_;
@@ -128,11 +127,11 @@ __device__ __forceinline__ void release(std::uint32_t empty) {
 // sums[64 rows of the warpgroup][num_columns, in (kLow, kHigh]] += its rows of the tile times the activations, over
 // `k_tiles` tiles of 64.
 // One buffer of decoded weights: a warpgroup decodes while others multiply. Two: while its own products run, too.
-template <bool kThreadCopies, std::uint32_t kLow, std::uint32_t kHigh, std::uint32_t kMaxColumns>
-__device__ __forceinline__ void multiply_tile(float (&sums)[kHigh / 2], RingCursor<kMaxColumns>& ring,
-                                              std::uint32_t k_tiles, std::uint32_t num_columns, std::uint32_t sixteen) {
-  using Shape = WgmmaShape<kMaxColumns>;
-  RowProducts<kThreadCopies, kMaxColumns, kLow, kHigh> rows(ring, num_columns, sixteen);
+template <bool kThreadCopies, std::uint32_t kLow, std::uint32_t kHigh, std::uint32_t kKind>
+__device__ __forceinline__ void multiply_tile(float (&sums)[kHigh / 2], RingCursor<kKind>& ring, std::uint32_t k_tiles,
+                                              std::uint32_t num_columns, std::uint32_t sixteen) {
+  using Shape = WgmmaShape<kKind>;
+  RowProducts<kThreadCopies, kKind, kLow, kHigh> rows(ring, num_columns, sixteen);
   std::uint32_t first[4][4];
   std::uint32_t done;  // the stage that products still read
   if constexpr (Shape::kBuffers == 1) {
@@ -167,9 +166,9 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[kHigh / 2], RingCurs
 }
 
 // A warpgroup without rows in the tile lets its stages go.
-template <std::uint32_t kMaxColumns>
-__device__ __forceinline__ void skip_tile(RingCursor<kMaxColumns>& ring, std::uint32_t k_tiles) {
-  for (std::uint32_t k_tile = 0; k_tile < k_tiles; k_tile += WgmmaShape<kMaxColumns>::kStageTiles) {
+template <std::uint32_t kKind>
+__device__ __forceinline__ void skip_tile(RingCursor<kKind>& ring, std::uint32_t k_tiles) {
+  for (std::uint32_t k_tile = 0; k_tile < k_tiles; k_tile += WgmmaShape<kKind>::kStageTiles) {
     ring.wait_full();
     __syncwarp();
     if (threadIdx.x % 32 == 0) arrive(ring.empty());

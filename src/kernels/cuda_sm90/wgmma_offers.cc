@@ -5,6 +5,7 @@
 
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_sm90/linear_nvfp4_bf16_wgmma_choice.h"
+#include "kernels/cuda_sm90/linear_wgmma_places.h"
 #include "kernels/cuda_sm90/moe_wgmma_places.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
@@ -12,10 +13,6 @@ namespace {
 
 DeviceSpeed linear_speed(const DeviceCaps& /*caps*/) { return {0.65, 0.7, 0.5, 3}; }
 DeviceSpeed expert_speed(const DeviceCaps& /*caps*/) { return {0.66, 0.53, 0.5, 10}; }
-
-bool is_rounded(const DeviceLinearProblem& problem) {
-  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
-}
 
 std::string refuse_linear(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
   if (caps.sm != 90) return "only for compute capability 9.0";
@@ -34,30 +31,28 @@ DeviceLinearPlan outline_linear(const DeviceLinearProblem& problem, const Device
   DeviceLinearPlan plan{problem, {}};
   plan.sizes.max_tokens = max_tokens;
   plan.sizes.num_sms = caps.num_sms;
-  if (!is_rounded(problem)) return plan;
-  const std::size_t values = std::size_t{max_tokens} * problem.in_features * sizeof(Bf16Bits);
-  plan.sizes.workspace_bytes =
-      (values + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment + max_tokens * sizeof(float);
+  const LinearWgmmaPlaces places(problem, caps.num_sms, max_tokens);
+  plan.sizes.workspace_bytes = places.num_bytes;
+  plan.sizes.zeroed_bytes = places.zeroed_bytes;
   return plan;
 }
 
 // As many clusters as multiprocessors could hold, but for what an H200 holds less.
 LinearTiling tiling_of(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
-  WgmmaClusters clusters;
-  for (std::size_t i = 0; i < kSplits.size() && !problem.batch_invariant; ++i) {
-    const std::uint32_t eighths = kSplits[i] > 2 ? 7 : 8;
-    clusters.of_single[i] = caps.num_sms / kSplits[i] * eighths / 8;
-    clusters.of_pairs[i] = 2 * caps.num_sms / kSplits[i] * eighths / 8;
+  LinearSplits splits;
+  splits.in_memory = !problem.batch_invariant;
+  for (std::size_t i = 0; i < kClusters.size() && !problem.batch_invariant; ++i) {
+    const std::uint32_t eighths = kClusters[i] > 2 ? 7 : 8;
+    splits.clusters[i] = caps.num_sms / kClusters[i] * eighths / 8;
   }
-  return choose_linear_tiling(problem.out_features, problem.in_features, num_tokens, caps.num_sms, clusters);
+  return choose_linear_tiling(problem.out_features, problem.in_features, num_tokens, caps.num_sms, splits);
 }
 double linear_time_us(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
   return tiling_of(problem, caps, num_tokens).time_us;
 }
 std::string linear_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
   const LinearTiling tiling = tiling_of(problem, caps, num_tokens);
-  const bool has_many_rows = tiling.kind == 64 || tiling.kind == 128;
-  return tiling_text(has_many_rows ? 256 : 128, tiling.max_columns, tiling.num_splits);
+  return tiling_text(tiling.kind == 128 ? 256 : 128, tiling.max_columns, tiling.num_splits);
 }
 std::string expert_tiling(const MoeProblem& problem, const DeviceCaps& /*caps*/, std::uint32_t num_tokens) {
   const std::uint32_t columns = expert_columns(num_tokens * problem.top_k, problem.num_experts);

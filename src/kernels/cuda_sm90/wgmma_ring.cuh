@@ -16,14 +16,21 @@ inline constexpr std::uint32_t kWeightTileBytes = static_cast<std::uint32_t>(Fra
 inline constexpr std::uint32_t kColumnBytes = 128;  // of one token in a tile of 64
 inline constexpr std::uint32_t kCopyThreads = 128;  // the first warpgroup: where warps compete, the first ones win
 
-// For up to kMaxColumns tokens in a tile, 32, 64, 128 or 256. Few tokens: memory sets the pace, and decoding takes most
-// instructions; of two blocks on a multiprocessor one multiplies while the other stores. Many: products set the pace,
-// and the sums take most registers.
-template <std::uint32_t kMaxColumns>
+// A kind of block: up to 32, 64, 128 or 256 tokens in a tile; 32 and kPair64 run two blocks on a multiprocessor. Few
+// tokens: memory sets the pace, and decoding takes most instructions; of two blocks one multiplies while the other
+// stores. Many: products set the pace, and the sums take most registers.
+inline constexpr std::uint32_t kPair = 1U << 16;
+inline constexpr std::uint32_t kPair64 = 64 | kPair;
+
+template <std::uint32_t kKind>
 struct WgmmaShape {
+  static constexpr std::uint32_t kMaxColumns = kKind % kPair;
   static constexpr bool kFew = kMaxColumns <= 64;
   static constexpr bool kMost = kMaxColumns > 128;
-  static constexpr std::uint32_t kBlocksPerSm = kMaxColumns <= 32 ? 2 : 1;
+  static constexpr std::uint32_t kBlocksPerSm = kMaxColumns <= 32 || kKind >= kPair ? 2 : 1;
+  // Blocks that share K add up their sums in memory: clusters of small blocks find no place together. Large tiles have
+  // too many sums for that.
+  static constexpr bool kSplitsInMemory = kBlocksPerSm == 2;
   static constexpr std::uint32_t kConsumerWarps = kMost || kBlocksPerSm == 2 ? 8 : 16;
   static constexpr std::uint32_t kThreads = kCopyThreads + 32 * kConsumerWarps;
   // With the next, all that the block starts with.
@@ -50,9 +57,9 @@ struct WgmmaShape {
 };
 
 // A place in the ring; moves on stage by stage over all tiles.
-template <std::uint32_t kMaxColumns>
+template <std::uint32_t kKind>
 struct RingCursor {
-  using Shape = WgmmaShape<kMaxColumns>;
+  using Shape = WgmmaShape<kKind>;
   std::uint32_t base = 0;  // address of stage 0
   std::uint32_t stage = 0;
   std::uint32_t parity = 0;
@@ -77,9 +84,9 @@ struct RingCursor {
 };
 
 // By one thread, before the block synchronises. `num_copies`: arrivals that fill a stage.
-template <std::uint32_t kMaxColumns>
+template <std::uint32_t kKind>
 __device__ __forceinline__ void init_ring(std::uint32_t base, std::uint32_t num_copies) {
-  using Shape = WgmmaShape<kMaxColumns>;
+  using Shape = WgmmaShape<kKind>;
   for (std::uint32_t stage = 0; stage < Shape::kStages; ++stage) {
     init_barrier(base + Shape::kBarriersOffset + 8 * stage, num_copies);
     init_barrier(base + Shape::kBarriersOffset + 8 * (Shape::kStages + stage), Shape::kConsumerWarps);

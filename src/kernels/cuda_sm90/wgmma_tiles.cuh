@@ -36,7 +36,10 @@ struct WgmmaProblem {
   std::uint32_t band = 0;         // row tiles that are computed side by side for the same tokens
   std::uint32_t max_columns = 0;  // tokens of a tile at most, a multiple of 8
   std::uint32_t sixteen = 16;     // of decode_row_scales()
-  std::uint32_t num_splits = 1;   // blocks of a cluster that share K; above 1: one tile for each cluster
+  std::uint32_t num_splits = 1;   // blocks that share K; above 1: one tile for these blocks
+  // What add_splits_in_memory() needs: float32 [tiles][warps][num_splits][sums of a warp], and 0 [tiles][warps].
+  float4* parts = nullptr;
+  std::uint32_t* arrivals = nullptr;
 };
 
 struct alignas(16) WgmmaTile {
