@@ -90,6 +90,10 @@ MoeProblem moe_problem(const Layer& shard, const Layer& whole, const Deployment&
 
 // What no kernel for GPUs takes, before kernels are asked; empty otherwise.
 std::string refusal_of(const Layer& shard) {
+  constexpr std::uint64_t kMaxFeatures = 1U << 24U;  // kernels count steps and blocks with 32 bits
+  if (const std::uint64_t most = std::max(shard.out_features, shard.in_features); most > kMaxFeatures) {
+    return fmt::format("{} features; at most {} are possible", most, kMaxFeatures);
+  }
   if (shard.operation == Operation::kExperts && shard.weight != WeightFormat::kNvfp4) {
     return fmt::format("experts in {}; only nvfp4 is possible", weight_format_name(shard.weight));
   }

@@ -198,6 +198,17 @@ TEST(PlanEdge, ColumnsThatCanBeRounded) {
               HasSubstr("32784 input features; activations of at most 32768 can be rounded"));
   EXPECT_THAT(kernels({"1 a linear/w4a16/n64/k32784"}, "sm120"), HasSubstr("linear_nvfp4_bf16_mma"));
 }
+TEST(PlanEdge, SizesThatNoModelHas) {
+  for (const KnownDevice& device : known_devices()) {
+    for (const std::string_view scheme : {"w4a16", "w4a4", "bf16", "w8a8"}) {
+      for (const std::string_view size : {"16777232", "4294967280", "18446744073709551600"}) {
+        EXPECT_THAT(why_not("any kernel for GPUs", fmt::format("1 a linear/{}/n64/k{}", scheme, size), device.key),
+                    HasSubstr("features; at most 16777216 are possible"));
+      }
+    }
+  }
+  EXPECT_THAT(kernels({"1 a linear/bf16/n64/k16777216"}, "sm90"), HasSubstr("linear_bf16_mma"));
+}
 TEST(PlanEdge, ShardsOfAWeight) {
   EXPECT_THAT(kernels({"1 qkv linear/w4a4/n64/k64/shards8"}, "sm90"), HasSubstr("linear_nvfp4_bf16_wgmma"));
   EXPECT_THAT(why_not("linear_nvfp4_bf16_wgmma", "1 qkv linear/w4a4/n64/k64/shards9", "sm90"),
@@ -474,6 +485,12 @@ TEST(PlanCost, TilingsAreThoseThatKernelsChoose) {
 }
 // Within a third of what was measured on an H200 (docs/benchmarks.md).
 TEST(PlanCost, IsNearWhatWasMeasured) {
+  EXPECT_NEAR(us_of(kExpertsW4A16, "sm90", 1), 11.7, 3.9);
+  EXPECT_NEAR(us_of(kExpertsW4A16, "sm90", 4), 34.8, 11.6);
+  EXPECT_NEAR(us_of(kExpertsW4A16, "sm90", 16), 70.5, 23);
+  EXPECT_NEAR(us_of(kDenseW4A16, "sm90", 1), 3.8, 1.2);
+  EXPECT_NEAR(us_of("1 a linear/w4a16/n25600/k5120", "sm90", 1), 26.4, 8.8);
+  EXPECT_NEAR(us_of("1 a linear/w4a16/n8192/k8192", "sm90", 1), 15.8, 5.2);
   EXPECT_NEAR(us_of(kExpertsW4A16, "sm90", 512), 159, 53);
   EXPECT_NEAR(us_of(kExpertsW4A16, "sm90", 1024), 222, 74);
   EXPECT_NEAR(us_of(kExpertsW4A16, "sm90", 8192), 1240, 410);
