@@ -110,7 +110,11 @@ Status check(const Gpu& gpu, const std::string& label) {
     return Error{ErrorCode::kContradiction, fmt::format("{}: {}", label, key), std::string(why)};
   };
   if (caps.sm == 0) return bad("sm", "is missing; it is the compute capability, 90 for 9.0");
+  constexpr std::uint32_t kMaxSms = 4096;  // kernels count blocks with 32 bits
+  constexpr std::uint64_t kMaxSharedBytes = 1U << 24U;
   if (caps.num_sms == 0) return bad("num_sms", "must be above zero");
+  if (caps.num_sms > kMaxSms) return bad("num_sms", "is more than 4096");
+  if (caps.shared_bytes_per_sm > kMaxSharedBytes) return bad("shared_bytes_per_sm", "is more than 16 MiB");
   if (caps.shared_bytes_per_block == 0) return bad("shared_bytes_per_block", "must be above zero");
   if (caps.shared_bytes_per_block > caps.shared_bytes_per_sm) {
     return bad("shared_bytes_per_block", "is more than a multiprocessor has");

@@ -76,6 +76,8 @@ TEST(MachineFile, ErrorsNameTheKey) {
               HasSubstr("m.json: num_sm: is no key of a machine; did you mean \"num_sms\"?"));
   EXPECT_THAT(error_of(R"({"num_sms": 4})"), HasSubstr("m.json: sm: is missing"));
   EXPECT_THAT(error_of(R"({"sm": 75})"), HasSubstr("m.json: num_sms: must be above zero"));
+  EXPECT_THAT(error_of(R"({"sm": 90, "num_sms": 4097})"), HasSubstr("num_sms: is more than 4096"));
+  EXPECT_THAT(error_of(R"({"sm": 90, "shared_bytes_per_sm": 16777217})"), HasSubstr("more than 16 MiB"));
   EXPECT_THAT(error_of(R"({"sm": "hopper"})"), HasSubstr("m.json: sm"));
   EXPECT_THAT(error_of(R"({"sm": 90, "bf16_tflops": -1})"), HasSubstr("m.json: bf16_tflops: must be a number"));
   EXPECT_THAT(error_of(R"({"sm": 90, "shared_bytes_per_block": 500000})"), HasSubstr("more than a multiprocessor has"));
