@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -102,6 +103,24 @@ TEST(PlanCommand, ALayerThatNothingServesIsAFinding) {
       run_nvfp4({"plan", "--layers", (directory.path() / "a.layers").string(), "--device", "sm90", "--short"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.out, "mixer.gate fp32 no kernel [row_major]\n");
+}
+
+TEST(PlanCommand, TransposedWeightsAreAFinding) {
+  const auto result = run_nvfp4({"plan", kFixtures + "/documented_transposed_experts", "--device", "sm90"});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("is stored transposed"));
+}
+
+// Every checkpoint that can be opened can be planned, on every kind of machine.
+TEST(PlanCommand, OfEveryFixture) {
+  for (const auto& entry : std::filesystem::directory_iterator(kFixtures)) {
+    if (!std::filesystem::exists(entry.path() / "config.json")) continue;
+    for (const char* device : {"cpu", "sm80", "sm90", "sm120"}) {
+      const auto result = run_nvfp4({"plan", entry.path().string(), "--device", device, "--short"});
+      EXPECT_LE(result.exit_code, 1) << entry.path() << result.err;
+      EXPECT_NE(result.out, "") << entry.path();
+    }
+  }
 }
 
 TEST(PlanCommand, RefusesWhatCannotBe) {

@@ -144,8 +144,8 @@ Result<Inventory> parse_layers(std::string_view text, const std::string& label) 
 }
 
 void LayerList::add(Layer layer) {
-  std::string text = fmt::format("{} {} {} {}", layer.kind, problem_text(layer), layer.has_input_scale,
-                                 static_cast<int>(layer.input_rule));
+  std::string text = fmt::format("{} {} {} {} {}", layer.kind, problem_text(layer), layer.has_input_scale,
+                                 layer.is_transposed, static_cast<int>(layer.input_rule));
   const auto found = std::find(texts_.begin(), texts_.end(), text);
   if (found != texts_.end()) {
     layers_[static_cast<std::size_t>(found - texts_.begin())].num_layers += layer.num_layers;

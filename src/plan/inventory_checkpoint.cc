@@ -105,6 +105,7 @@ void set_scheme(const DescribedTensor& weight, WeightFormat format, Layer& layer
   layer.block_size = weight.block_size;
   layer.per_row_scale = weight.per_row_scale;
   layer.has_pre_quant_scale = weight.pre_quant_scale != nullptr;
+  layer.is_transposed = weight.transposed;
   const bool divides = format == WeightFormat::kNvfp4 && weight.convention == ScaleConvention::kDivisor;
   if (divides) layer.input_rule = QuantizerRule::kCompressedTensors;
 }

@@ -47,6 +47,7 @@ struct Layer {
   bool per_row_scale = false;
   bool has_bias = false;
   bool has_pre_quant_scale = false;
+  bool is_transposed = false;  // in the file: no loader brings it into order
   Cut cut = Cut::kNone;
   std::uint32_t row_unit = 1;  // rows that stay together: a head
   // Experts.

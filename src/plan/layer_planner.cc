@@ -42,6 +42,13 @@ Status plan_layer(const Machine& machine, const Deployment& deployment, std::str
   line.activation_reason = activation->reason;
   shard->activation = line.activation;
   line.problem = problem_text(*shard);
+  if (line.layer.is_transposed) {
+    const std::string why = "is stored transposed, which no loader reads; export it with [out, in] matrices";
+    if (!kernel.empty()) return Error{ErrorCode::kUnsupported, where, why};
+    line.layout = "row_major";
+    line.rejections.push_back({"any kernel", 1, deployment.max_tokens, why, true});
+    return {};
+  }
   if (const Gpu* gpu = std::get_if<Gpu>(&machine)) {
     return plan_on_gpu(*gpu, deployment, *shard, kernel, where, line);
   }
