@@ -43,6 +43,11 @@ struct DeviceLinearProblem {
   bool batch_invariant = false;  // a row's bits do not depend on the rows beside it, nor on their number
 };
 
+// Whether the numbers that are multiplied are not x itself.
+[[nodiscard]] inline bool is_rounded(const DeviceLinearProblem& problem) {
+  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
+}
+
 // Row ranges of one weight with a scale each. Host memory: kernels get it by value.
 struct DeviceShardScales {
   std::uint32_t count = 1;

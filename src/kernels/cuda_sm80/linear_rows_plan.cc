@@ -11,10 +11,6 @@ std::size_t aligned(std::size_t num_bytes) {
 
 }  // namespace
 
-bool is_rounded(const DeviceLinearProblem& problem) {
-  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
-}
-
 bool has_code_for(std::uint32_t sm) { return sm / 10 == 8 || sm == 90 || sm == 120 || sm == 121; }
 
 DeviceLinearPlan plan_without_workspace(const DeviceLinearProblem& problem, const DeviceCaps& caps,

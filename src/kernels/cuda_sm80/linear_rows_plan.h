@@ -10,9 +10,6 @@
 
 namespace nvfp4::kernels::cuda_sm80 {
 
-// Are activations rounded before they are multiplied?
-[[nodiscard]] bool is_rounded(const DeviceLinearProblem& problem);
-
 // Of what the room is compiled for.
 [[nodiscard]] bool has_code_for(std::uint32_t sm);
 // For any weights, and for those in rows.

@@ -13,11 +13,6 @@ inline constexpr std::uint32_t kPairWarps = 8;  // that multiply
 inline constexpr std::uint32_t kPairColumns = 64;
 inline constexpr std::uint32_t kRowsOfWarp = 16;
 
-// Whether activations are rounded, or scaled, by a kernel before.
-[[nodiscard]] inline bool is_rounded(const DeviceLinearProblem& problem) {
-  return problem.activation != Activation::k16Bit || problem.has_pre_quant_scale;
-}
-
 // Where blocks share K through memory: a counter for each of their warps, which are as many as there can be on the
 // device, and the sums of these warps; rounded rows: BF16 [T, K], then float32 [T].
 struct LinearWgmmaPlaces {

@@ -4,199 +4,34 @@
 // to numbers that are exact in BF16: one token's under static scales by FC1, before and after; others by kernels of
 // their own. Bound: memory.
 #include <algorithm>
-#include <array>
-#include <span>
-#include <string>
 
 #include "kernels/cuda_shared/combine_experts.h"
 #include "kernels/cuda_shared/quantize_activations.h"
 #include "kernels/cuda_shared/round_rows.h"
+#include "kernels/cuda_sm90/decode_offers.h"
+#include "kernels/cuda_sm90/linear_decode_choice.h"
 #include "kernels/cuda_sm90/moe_decode.h"
 #include "kernels/cuda_sm90/moe_decode_one.h"
 #include "kernels/cuda_sm90/moe_decode_pairs.h"
+#include "kernels/cuda_sm90/moe_decode_places.h"
 #include "kernels/cuda_sm90/moe_decode_sinks.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_mma_bulk";
-constexpr std::uint32_t kChunk = 8;    // tokens of an item
-constexpr std::uint32_t kFewRows = 8;  // of activations, which all stay in shared memory
 
 constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
 constexpr std::uint32_t tiles_of(std::uint32_t cols) { return divided_up(cols, Fragment16x64::kCols); }
 
-// The routed experts, or the shared one (top_k 0: every token goes there).
-struct Expert {
-  std::uint32_t hidden, intermediate, num_experts, top_k;
-  bool gated;
-  bool rows_of_pairs;  // in FC1: the rows of a token's experts differ
-
-  [[nodiscard]] std::uint32_t num_pairs(std::uint32_t tokens) const { return tokens * std::max(top_k, 1U); }
-  [[nodiscard]] std::uint32_t num_rows(std::uint32_t tokens) const {
-    return rows_of_pairs ? num_pairs(tokens) : tokens;
-  }
-  [[nodiscard]] std::uint32_t fc1_groups() const { return (gated ? 2 : 1) * intermediate / Fragment16x64::kRows; }
-  [[nodiscard]] std::uint32_t fc2_groups() const { return hidden / Fragment16x64::kRows; }
-  [[nodiscard]] std::uint32_t max_chunks(std::uint32_t tokens) const {
-    return top_k == 0 ? divided_up(tokens, kChunk) : max_decode_chunks(num_pairs(tokens), num_experts, kChunk);
-  }
-  [[nodiscard]] std::uint32_t chunk_bytes(std::uint32_t tokens) const {
-    if (top_k == 0) return 0;
-    return DecodeChunkPlaces{max_chunks(tokens), kChunk, num_pairs(tokens), num_experts}.num_bytes();
-  }
-};
-
-struct Machine {
-  std::uint32_t num_sms;
-  DecodeMemory memory;
-};
-
-// How a call of so many tokens runs. sums_tokens: FC2 sums over the experts.
-struct Pipes {
-  DecodePipe fc1, fc2;
-  bool sums_tokens = false;
-};
-
-// Warps that share an item, warps, slots, tiles of a piece, buffers of rows, blocks of a multiprocessor; as measured.
-using Ways = std::span<const DecodeWay>;
-constexpr std::array<DecodeWay, 3> kOneTokenFc1 = {{{4, 12, 1, 8, 1, 2}, {4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
-constexpr std::array<DecodeWay, 7> kFc1 = {{{1, 16, 2, 8, 2, 1},
-                                            {1, 12, 2, 11, 2, 1},
-                                            {1, 16, 2, 8, 1, 1},
-                                            {1, 12, 2, 8, 1, 1},
-                                            {1, 16, 2, 4, 1, 1},
-                                            {1, 8, 2, 4, 1, 1},
-                                            {1, 8, 2, 1, 1, 1}}};
-constexpr std::array<DecodeWay, 7> kFc2 = {{{1, 16, 2, 12, 2, 1},
-                                            {1, 12, 2, 12, 2, 1},
-                                            {1, 16, 2, 12, 1, 1},
-                                            {1, 12, 2, 6, 2, 1},
-                                            {1, 16, 2, 6, 1, 1},
-                                            {1, 8, 2, 4, 1, 1},
-                                            {1, 8, 2, 1, 1, 1}}};
-// Where a multiprocessor has fewer items than warps.
-constexpr std::array<DecodeWay, 2> kFewItemsFc2 = {{{4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
-// A block for each row group: for one or two tokens, for more, and where there are more blocks than multiprocessors.
-constexpr std::array<DecodeWay, 2> kTwoTokensFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
-constexpr std::array<DecodeWay, 4> kTokenFc2 = {
-    {{2, 16, 2, 8, 1, 1}, {2, 12, 2, 8, 1, 1}, {2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
-constexpr std::array<DecodeWay, 2> kPairedTokenFc2 = {{{2, 8, 2, 6, 1, 2}, {2, 8, 1, 6, 1, 2}}};
-
-bool has_few_items(const Expert& e, const Machine& machine, std::uint32_t tokens, std::uint32_t row_groups) {
-  constexpr std::uint32_t kWarps = 16;
-  return e.max_chunks(tokens) * row_groups < kWarps * machine.num_sms;
-}
-
-DecodePipe pipe_of_fc1(const Expert& e, const Machine& machine, std::uint32_t tokens) {
-  DecodeNeeds needs;
-  needs.num_tiles = tiles_of(e.hidden);
-  needs.rows_stay = e.num_rows(tokens) <= kFewRows;
-  needs.row_slots = std::min(e.num_rows(tokens), kChunk);
-  needs.chunk_bytes = e.chunk_bytes(tokens);
-  const bool has_few = has_few_items(e, machine, tokens, e.fc1_groups());
-  return choose_decode_pipe(has_few ? Ways{kOneTokenFc1} : Ways{kFc1}, needs, machine.memory);
-}
-
-DecodePipe pipe_of_fc2(const Expert& e, const Machine& machine, std::uint32_t tokens) {
-  DecodeNeeds needs;
-  needs.num_tiles = tiles_of(e.intermediate);
-  needs.rows_stay = e.num_pairs(tokens) <= kChunk;
-  needs.row_slots = std::min(e.num_pairs(tokens), kChunk);
-  needs.chunk_bytes = e.chunk_bytes(tokens);
-  if (has_few_items(e, machine, tokens, e.fc2_groups())) {
-    const DecodePipe pipe = choose_decode_pipe(kFewItemsFc2, needs, machine.memory);
-    if (pipe.slots != 0) return pipe;
-  }
-  return choose_decode_pipe(kFc2, needs, machine.memory);
-}
-
-DecodePipe pipe_of_token_fc2(const Expert& e, const Machine& machine, std::uint32_t tokens) {
-  DecodeNeeds needs;
-  needs.num_tiles = tiles_of(e.intermediate);
-  needs.rows_stay = true;
-  needs.row_slots = e.num_pairs(tokens);
-  needs.chunk_bytes = e.chunk_bytes(tokens);
-  needs.result_bytes = TokenSink::result_bytes(e.num_pairs(tokens));
-  const Ways ways = e.fc2_groups() > machine.num_sms ? Ways{kPairedTokenFc2}
-                    : tokens <= 2                    ? Ways{kTwoTokensFc2}
-                                                     : Ways{kTokenFc2};
-  return choose_decode_pipe(ways, needs, machine.memory);
-}
-
-Pipes choose_pipes(const Expert& e, const Machine& machine, std::uint32_t tokens) {
-  Pipes pipes;
-  pipes.fc1 = pipe_of_fc1(e, machine, tokens);
-  if (e.top_k != 0 && e.num_pairs(tokens) <= kFewPairs) {
-    pipes.fc2 = pipe_of_token_fc2(e, machine, tokens);
-    pipes.sums_tokens = pipes.fc2.slots != 0;
-  }
-  if (!pipes.sums_tokens) pipes.fc2 = pipe_of_fc2(e, machine, tokens);
-  return pipes;
-}
-
-bool is_rounded(const MoeProblem& p) { return p.activation != Activation::k16Bit; }
-Expert routed_expert(const MoeProblem& p) {
-  const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
-  const bool weights_matter = is_rounded(p) && p.router_weight_on_input;  // else they are a factor of the sums
-  return {p.hidden, p.intermediate, p.num_experts, p.top_k, p.gated(), scales_differ || weights_matter};
-}
-Expert shared_expert(const MoeProblem& p) { return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false}; }
-Machine machine_of(const DeviceCaps& caps) {
-  return {
-      caps.num_sms,
-      {static_cast<std::uint32_t>(caps.shared_bytes_per_block), static_cast<std::uint32_t>(caps.shared_bytes_per_sm)}};
-}
-Machine machine_of(const DevicePlanSizes& sizes) { return {sizes.num_sms, {sizes.choice[0], sizes.choice[1]}}; }
-
-// Places in the workspace, for the routed experts or the shared one.
-struct Buffers {
-  Bf16Bits* rows = nullptr;      // [rows, H] rounded
-  float* row_factors = nullptr;  // [rows]
-  float* h_f32 = nullptr;        // [pairs, I] not yet rounded
-  Bf16Bits* h = nullptr;         // [pairs, I]
-  float* h_factors = nullptr;    // [pairs]
-  float* partial = nullptr;      // [pairs, H]
-};
-
-struct Workspace {
-  Buffers routed, shared;
-  std::int32_t* row_of_pair = nullptr;  // [pairs]
-  std::size_t num_bytes = 0;
-
-  Workspace(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
-    take(row_of_pair, std::size_t{tokens} * p.top_k);
-    place(p, routed_expert(p), tokens, routed);
-    if (p.shared_intermediate != 0) place(p, shared_expert(p), tokens, shared);
-  }
-
- private:
-  template <class T>
-  void take(T*& pointer, std::size_t count) {
-    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
-    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-  }
-  void place(const MoeProblem& p, const Expert& e, std::uint32_t tokens, Buffers& buffers) {
-    const std::size_t num_pairs = e.num_pairs(tokens);
-    if (is_rounded(p)) {
-      take(buffers.rows, std::size_t{e.num_rows(tokens)} * e.hidden);
-      take(buffers.row_factors, e.num_rows(tokens));
-      take(buffers.h_f32, num_pairs * e.intermediate);
-      take(buffers.h_factors, num_pairs);
-    }
-    take(buffers.h, num_pairs * e.intermediate);
-    take(buffers.partial, num_pairs * e.hidden);
-  }
-
-  std::byte* const data_;
-};
+DecodeMachine machine_of(const DevicePlanSizes& sizes) { return {sizes.num_sms, decode_memory(sizes)}; }
 
 struct Call {
   const MoeProblem& problem;
   const DeviceMoeWeights& weights;
   const DeviceMoeArgs& args;
-  const Machine machine;
-  const Workspace workspace;
+  const DecodeMachine machine;
+  const MoeDecodePlaces workspace;
   const DeviceStream stream;
 };
 
@@ -209,14 +44,14 @@ Status launch_blocks(const Call& c, const DecodeCall& call, const Sink& sink, st
 
 // A part of all items to each block.
 template <class Sink>
-Status launch_items(const Call& c, const Expert& e, const DecodeCall& call, const Sink& sink) {
+Status launch_items(const Call& c, const DecodeExpert& e, const DecodeCall& call, const Sink& sink) {
   const std::uint32_t num_items = e.max_chunks(c.args.num_tokens) * call.matrices.row_groups;
   const std::uint32_t num_blocks = std::min(c.machine.num_sms * call.pipe.blocks_per_sm, num_items);
   return call.pipe.split == 1 ? launch_blocks<Sink, 1>(c, call, sink, num_blocks)
                               : launch_blocks<Sink, 4>(c, call, sink, num_blocks);
 }
 
-DecodePairs pairs_of(const Call& c, const Expert& e) {
+DecodePairs pairs_of(const Call& c, const DecodeExpert& e) {
   DecodePairs pairs;
   pairs.num_pairs = e.num_pairs(c.args.num_tokens);
   if (e.top_k == 0) return pairs;
@@ -228,8 +63,8 @@ DecodePairs pairs_of(const Call& c, const Expert& e) {
 }
 
 // The rows that FC1 multiplies.
-Status round_fc1_rows(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers,
-                      bool next_reads_ids) {
+Status round_fc1_rows(const Call& c, const DecodeExpert& e, const DeviceExperts& weights,
+                      const MoeDecodeBuffers& buffers, bool next_reads_ids) {
   QuantizeActivations q;
   q.activation = c.problem.activation;
   q.rule = c.problem.input_rule;
@@ -253,8 +88,8 @@ Status round_fc1_rows(const Call& c, const Expert& e, const DeviceExperts& weigh
 }
 
 template <bool kGated>
-Status launch_fc1(const Call& c, const Expert& e, const DecodeCall& call, const DeviceExperts& weights,
-                  const Buffers& buffers) {
+Status launch_fc1(const Call& c, const DecodeExpert& e, const DecodeCall& call, const DeviceExperts& weights,
+                  const MoeDecodeBuffers& buffers) {
   Fc1Sink<kGated> sink;
   sink.h = buffers.h;
   sink.h_f32 = buffers.h_f32;
@@ -267,8 +102,8 @@ Status launch_fc1(const Call& c, const Expert& e, const DecodeCall& call, const 
   return launch_items(c, e, call, sink);
 }
 
-Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
-               const Buffers& buffers) {
+Status run_fc1(const Call& c, const DecodeExpert& e, const DecodePipe& pipe, const DeviceExperts& weights,
+               const MoeDecodeBuffers& buffers) {
   DecodeCall call;
   call.pipe = pipe;
   call.matrices = {weights.gate_up, e.fc1_groups(), tiles_of(e.hidden), e.hidden};
@@ -284,7 +119,7 @@ Status run_fc1(const Call& c, const Expert& e, const DecodePipe& pipe, const Dev
   return e.gated ? launch_fc1<true>(c, e, call, weights, buffers) : launch_fc1<false>(c, e, call, weights, buffers);
 }
 
-Status round_h(const Call& c, const Expert& e, const DeviceExperts& weights, const Buffers& buffers,
+Status round_h(const Call& c, const DecodeExpert& e, const DeviceExperts& weights, const MoeDecodeBuffers& buffers,
                const DecodePairs& pairs) {
   RoundRows round;
   round.h = buffers.h_f32;
@@ -301,8 +136,8 @@ Status round_h(const Call& c, const Expert& e, const DeviceExperts& weights, con
 }
 
 // What FC2 multiplies, rounded before if it must be.
-Result<DecodeCall> fc2_call(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
-                            const Buffers& buffers) {
+Result<DecodeCall> fc2_call(const Call& c, const DecodeExpert& e, const DecodePipe& pipe, const DeviceExperts& weights,
+                            const MoeDecodeBuffers& buffers) {
   DecodeCall call;
   call.pipe = pipe;
   call.matrices = {weights.down, e.fc2_groups(), tiles_of(e.intermediate), e.intermediate};
@@ -313,8 +148,8 @@ Result<DecodeCall> fc2_call(const Call& c, const Expert& e, const DecodePipe& pi
   return call;
 }
 
-Status run_partial_fc2(const Call& c, const Expert& e, const DecodePipe& pipe, const DeviceExperts& weights,
-                       const Buffers& buffers) {
+Status run_partial_fc2(const Call& c, const DecodeExpert& e, const DecodePipe& pipe, const DeviceExperts& weights,
+                       const MoeDecodeBuffers& buffers) {
   const auto call = fc2_call(c, e, pipe, weights, buffers);
   NVFP4_RETURN_IF_ERROR(call);
   const PartialSink sink{buffers.partial, e.hidden, weights.down_scale2};
@@ -326,7 +161,7 @@ const float* output_weights(const Call& c) {
   return c.problem.router_weight_on_input ? nullptr : c.args.router_weights;
 }
 
-Status run_token_fc2(const Call& c, const Expert& e, const DecodePipe& pipe) {
+Status run_token_fc2(const Call& c, const DecodeExpert& e, const DecodePipe& pipe) {
   const auto call = fc2_call(c, e, pipe, c.weights.experts, c.workspace.routed);
   NVFP4_RETURN_IF_ERROR(call);
   TokenSink sink;
@@ -356,9 +191,9 @@ Status combine(const Call& c) {
 }
 
 // One token, whose experts all multiply the same row: static scales are the same for all of them, then.
-Status run_one_token(const Call& c, const Expert& e, const OneTokenPipes& pipes) {
+Status run_one_token(const Call& c, const DecodeExpert& e, const OneTokenPipes& pipes) {
   const DeviceExperts& weights = c.weights.experts;
-  const Buffers& buffers = c.workspace.routed;
+  const MoeDecodeBuffers& buffers = c.workspace.routed;
   OneTokenMoe moe{c.problem, weights, pipes, c.machine.num_sms, pairs_of(c, e), c.args.x};
   moe.rounds = c.problem.activation == Activation::kNvfp4Static;
   if (buffers.rows != nullptr && !moe.rounds) {
@@ -383,46 +218,14 @@ Status run_one_token(const Call& c, const Expert& e, const OneTokenPipes& pipes)
 }
 
 Status run_shared(const Call& c) {
-  const Expert e = shared_expert(c.problem);
-  const Pipes pipes = choose_pipes(e, c.machine, c.args.num_tokens);
+  const DecodeExpert e = shared_expert(c.problem);
+  const DecodePipes pipes = choose_decode_pipes(e, c.machine, c.args.num_tokens);
   NVFP4_RETURN_IF_ERROR(run_fc1(c, e, pipes.fc1, c.weights.shared, c.workspace.shared));
   return run_partial_fc2(c, e, pipes.fc2, c.weights.shared, c.workspace.shared);
 }
 
-bool fits(const Expert& e, const Machine& machine, std::uint32_t max_tokens) {
-  for (std::uint32_t tokens = 1; tokens <= max_tokens; ++tokens) {
-    const Pipes pipes = choose_pipes(e, machine, tokens);
-    if (pipes.fc1.slots == 0 || pipes.fc2.slots == 0) return false;
-  }
-  return true;
-}
-
-std::string refusal(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  if (caps.sm != 90) return "only for compute capability 9.0";
-  if (std::string reason = moe_limits_refusal(problem); !reason.empty()) return reason;
-  if (problem.batch_invariant) return "a token's last bits depend on how many tokens there are";
-  if (max_tokens > kMaxMoeDecodeTokens) {
-    return std::to_string(max_tokens) + " tokens; at most " + std::to_string(kMaxMoeDecodeTokens) + " are possible";
-  }
-  if (max_tokens * problem.top_k > kMaxDecodePairs) {
-    return std::to_string(max_tokens) + " tokens of " + std::to_string(problem.top_k) + " experts each; at most " +
-           std::to_string(kMaxDecodePairs) + " pairs are possible";
-  }
-  if (!fits(routed_expert(problem), machine_of(caps), max_tokens) ||
-      (problem.shared_intermediate != 0 && !fits(shared_expert(problem), machine_of(caps), max_tokens))) {
-    return "the activations of so many features do not fit into shared memory";
-  }
-  return {};
-}
-
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
-  DeviceMoePlan plan{problem, {}};
-  plan.sizes.max_tokens = max_tokens;
-  const Machine machine = machine_of(caps);
-  plan.sizes.num_sms = machine.num_sms;
-  plan.sizes.choice[0] = machine.memory.block_bytes;
-  plan.sizes.choice[1] = machine.memory.sm_bytes;
-  plan.sizes.workspace_bytes = Workspace(problem, max_tokens, nullptr).num_bytes;
+  const DeviceMoePlan plan = moe_nvfp4_bf16_mma_bulk_offer().outline(problem, caps, max_tokens);
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 1, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 4, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 1, 1>, caps)));
@@ -448,26 +251,27 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
                weights,
                args,
                machine_of(plan.sizes),
-               Workspace(plan.problem, plan.sizes.max_tokens, workspace.data),
+               MoeDecodePlaces(plan.problem, plan.sizes.max_tokens, workspace.data),
                stream};
   if (plan.problem.shared_intermediate != 0) NVFP4_RETURN_IF_ERROR(run_shared(c));
-  const Expert e = routed_expert(plan.problem);
+  const DecodeExpert e = routed_expert(plan.problem);
   if (args.num_tokens == 1 && !e.rows_of_pairs) {
     const OneTokenPipes one = choose_one_token_pipes(plan.problem, c.machine.num_sms, c.machine.memory.block_bytes,
                                                      c.machine.memory.sm_bytes);
     if (one.exist()) return run_one_token(c, e, one);
   }
-  const Pipes pipes = choose_pipes(e, c.machine, args.num_tokens);
+  const DecodePipes pipes = choose_decode_pipes(e, c.machine, args.num_tokens);
   NVFP4_RETURN_IF_ERROR(run_fc1(c, e, pipes.fc1, weights.experts, c.workspace.routed));
   if (pipes.sums_tokens) return run_token_fc2(c, e, pipes.fc2);
   NVFP4_RETURN_IF_ERROR(run_partial_fc2(c, e, pipes.fc2, weights.experts, c.workspace.routed));
   return combine(c);
 }
 
-constexpr DeviceMoeKernel kKernel{kName, refusal, plan, run};
-
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_bf16_mma_bulk() { return kKernel; }
+const DeviceMoeKernel& moe_nvfp4_bf16_mma_bulk() {
+  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_mma_bulk_offer(), plan, run);
+  return kernel;
+}
 
 }  // namespace nvfp4::kernels::cuda_sm90

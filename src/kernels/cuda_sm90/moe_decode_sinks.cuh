@@ -11,6 +11,7 @@
 
 #include "kernels/cuda_shared/expert_function.cuh"
 #include "kernels/cuda_sm90/linear_decode_block.cuh"
+#include "kernels/cuda_sm90/moe_decode_choice.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
 
@@ -95,7 +96,7 @@ struct PartialSink {
 struct TokenSink {
   static constexpr bool kOneRowGroup = true;
   [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }
-  static constexpr std::uint32_t kRows = 16;
+  static constexpr std::uint32_t kRows = kTokenSumRows;
 
   Bf16Bits* y = nullptr;  // [T, H]
   std::uint32_t hidden = 0;
@@ -111,9 +112,7 @@ struct TokenSink {
     float weight;
     bool is_here;
   };
-  [[nodiscard]] static constexpr std::uint32_t result_bytes(std::uint32_t num_pairs) {
-    return num_pairs * (kRows * 4 + static_cast<std::uint32_t>(sizeof(Slot)));
-  }
+  static_assert(sizeof(Slot) == kTokenSumSlotBytes);
   [[nodiscard]] __device__ __forceinline__ static Slot* slots(const DecodeCall& call, std::uint8_t* results) {
     return reinterpret_cast<Slot*>(results + call.pairs.num_pairs * kRows * 4);
   }

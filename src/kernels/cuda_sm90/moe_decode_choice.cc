@@ -1,0 +1,112 @@
+#include "kernels/cuda_sm90/moe_decode_choice.h"
+
+#include <array>
+#include <span>
+
+#include "kernels/cuda_shared/moe_rounding.h"
+
+namespace nvfp4::kernels::cuda_sm90 {
+namespace {
+
+constexpr std::uint32_t kFewRows = 8;  // of activations, which all stay in shared memory
+
+constexpr std::uint32_t tiles_of(std::uint32_t cols) {
+  return static_cast<std::uint32_t>((cols + Fragment16x64::kCols - 1) / Fragment16x64::kCols);
+}
+
+// Warps that share an item, warps, slots, tiles of a piece, buffers of rows, blocks of a multiprocessor; as measured.
+using Ways = std::span<const DecodeWay>;
+constexpr std::array<DecodeWay, 3> kOneTokenFc1 = {{{4, 12, 1, 8, 1, 2}, {4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 7> kFc1 = {{{1, 16, 2, 8, 2, 1},
+                                            {1, 12, 2, 11, 2, 1},
+                                            {1, 16, 2, 8, 1, 1},
+                                            {1, 12, 2, 8, 1, 1},
+                                            {1, 16, 2, 4, 1, 1},
+                                            {1, 8, 2, 4, 1, 1},
+                                            {1, 8, 2, 1, 1, 1}}};
+constexpr std::array<DecodeWay, 7> kFc2 = {{{1, 16, 2, 12, 2, 1},
+                                            {1, 12, 2, 12, 2, 1},
+                                            {1, 16, 2, 12, 1, 1},
+                                            {1, 12, 2, 6, 2, 1},
+                                            {1, 16, 2, 6, 1, 1},
+                                            {1, 8, 2, 4, 1, 1},
+                                            {1, 8, 2, 1, 1, 1}}};
+// Where a multiprocessor has fewer items than warps.
+constexpr std::array<DecodeWay, 2> kFewItemsFc2 = {{{4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
+// A block for each row group: for one or two tokens, for more, and where there are more blocks than multiprocessors.
+constexpr std::array<DecodeWay, 2> kTwoTokensFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 4> kTokenFc2 = {
+    {{2, 16, 2, 8, 1, 1}, {2, 12, 2, 8, 1, 1}, {2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 2> kPairedTokenFc2 = {{{2, 8, 2, 6, 1, 2}, {2, 8, 1, 6, 1, 2}}};
+
+bool has_few_items(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens,
+                   std::uint32_t row_groups) {
+  constexpr std::uint32_t kWarps = 16;
+  return e.max_chunks(tokens) * row_groups < kWarps * machine.num_sms;
+}
+
+DecodePipe pipe_of_fc1(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
+  DecodeNeeds needs;
+  needs.num_tiles = tiles_of(e.hidden);
+  needs.rows_stay = e.num_rows(tokens) <= kFewRows;
+  needs.row_slots = std::min(e.num_rows(tokens), kDecodeChunk);
+  needs.chunk_bytes = e.chunk_bytes(tokens);
+  const bool has_few = has_few_items(e, machine, tokens, e.fc1_groups());
+  return choose_decode_pipe(has_few ? Ways{kOneTokenFc1} : Ways{kFc1}, needs, machine.memory);
+}
+
+DecodePipe pipe_of_fc2(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
+  DecodeNeeds needs;
+  needs.num_tiles = tiles_of(e.intermediate);
+  needs.rows_stay = e.num_pairs(tokens) <= kDecodeChunk;
+  needs.row_slots = std::min(e.num_pairs(tokens), kDecodeChunk);
+  needs.chunk_bytes = e.chunk_bytes(tokens);
+  if (has_few_items(e, machine, tokens, e.fc2_groups())) {
+    const DecodePipe pipe = choose_decode_pipe(kFewItemsFc2, needs, machine.memory);
+    if (pipe.slots != 0) return pipe;
+  }
+  return choose_decode_pipe(kFc2, needs, machine.memory);
+}
+
+DecodePipe pipe_of_token_fc2(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
+  DecodeNeeds needs;
+  needs.num_tiles = tiles_of(e.intermediate);
+  needs.rows_stay = true;
+  needs.row_slots = e.num_pairs(tokens);
+  needs.chunk_bytes = e.chunk_bytes(tokens);
+  needs.result_bytes = token_sum_bytes(e.num_pairs(tokens));
+  const Ways ways = e.fc2_groups() > machine.num_sms ? Ways{kPairedTokenFc2}
+                    : tokens <= 2                    ? Ways{kTwoTokensFc2}
+                                                     : Ways{kTokenFc2};
+  return choose_decode_pipe(ways, needs, machine.memory);
+}
+
+}  // namespace
+
+DecodeExpert routed_expert(const MoeProblem& p) {
+  const bool scales_differ = p.activation == Activation::kNvfp4Static && !p.one_fc1_input_scale;
+  const bool weights_matter = is_rounded(p) && p.router_weight_on_input;  // else they are a factor of the sums
+  return {p.hidden, p.intermediate, p.num_experts, p.top_k, p.gated(), scales_differ || weights_matter};
+}
+
+DecodeExpert shared_expert(const MoeProblem& p) { return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false}; }
+DecodePipes choose_decode_pipes(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
+  DecodePipes pipes;
+  pipes.fc1 = pipe_of_fc1(e, machine, tokens);
+  if (e.top_k != 0 && e.num_pairs(tokens) <= kFewPairs) {
+    pipes.fc2 = pipe_of_token_fc2(e, machine, tokens);
+    pipes.sums_tokens = pipes.fc2.slots != 0;
+  }
+  if (!pipes.sums_tokens) pipes.fc2 = pipe_of_fc2(e, machine, tokens);
+  return pipes;
+}
+
+bool decode_fits(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t max_tokens) {
+  for (std::uint32_t tokens = 1; tokens <= max_tokens; ++tokens) {
+    const DecodePipes pipes = choose_decode_pipes(e, machine, tokens);
+    if (pipes.fc1.slots == 0 || pipes.fc2.slots == 0) return false;
+  }
+  return true;
+}
+
+}  // namespace nvfp4::kernels::cuda_sm90
