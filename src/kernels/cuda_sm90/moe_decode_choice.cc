@@ -90,6 +90,7 @@ DecodeExpert routed_expert(const MoeProblem& p) {
 }
 
 DecodeExpert shared_expert(const MoeProblem& p) { return {p.hidden, p.shared_intermediate, 1, 0, p.gated(), false}; }
+
 DecodePipes choose_decode_pipes(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
   DecodePipes pipes;
   pipes.fc1 = pipe_of_fc1(e, machine, tokens);
