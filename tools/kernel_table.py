@@ -181,7 +181,8 @@ def main():
               "packages: nvidia-cuda-cuobjdump, nvidia-cuda-nvdisasm", file=sys.stderr)
         return 77
     root = pathlib.Path(__file__).resolve().parent.parent
-    files = arguments.files or sorted(glob.glob(str(root / "build/src/libnvfp4_kernels_cuda_*.a")))
+    archives = glob.glob(str(root / "build/src/libnvfp4_kernels_cuda_*.a"))
+    files = arguments.files or sorted(path for path in archives if not path.endswith("_host.a"))
     if not files:
         print("kernel_table: no kernels in build/; build with CUDA first, or name files", file=sys.stderr)
         return 2

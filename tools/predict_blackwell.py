@@ -94,7 +94,8 @@ def constants(path, name):
 
 
 def kernel_rows(build):
-    files = sorted(str(path) for path in build.glob("src/libnvfp4_kernels_cuda_sm*.a") if "sm90" not in path.name)
+    archives = build.glob("src/libnvfp4_kernels_cuda_sm*.a")
+    files = sorted(str(path) for path in archives if "sm90" not in path.name and "_host" not in path.name)
     if not files:
         sys.exit(f"predict_blackwell: no kernels in {build}; build with CUDA first")
     table = subprocess.run([sys.executable, ROOT / "tools/kernel_table.py", "--json", "--arch", "sm_120a", *files],
