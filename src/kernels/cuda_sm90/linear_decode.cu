@@ -132,11 +132,10 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   return launch(kName.data(), kernel_for(choice), shape, stream, call, sink);
 }
 
+const DeviceLinearKernel kKernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_mma_bulk_offer(), plan, run);
+
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_bf16_mma_bulk() {
-  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_mma_bulk_offer(), plan, run);
-  return kernel;
-}
+const DeviceLinearKernel& linear_nvfp4_bf16_mma_bulk() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm90

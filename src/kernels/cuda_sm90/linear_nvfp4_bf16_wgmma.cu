@@ -135,11 +135,10 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
                                : launch_kind<false>(tiling.kind, call, output, stream);
 }
 
+const DeviceLinearKernel kKernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_wgmma_offer(), plan, run);
+
 }  // namespace
 
-const DeviceLinearKernel& linear_nvfp4_bf16_wgmma() {
-  static const auto kernel = kernel_of<DeviceLinearKernel>(linear_nvfp4_bf16_wgmma_offer(), plan, run);
-  return kernel;
-}
+const DeviceLinearKernel& linear_nvfp4_bf16_wgmma() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -267,11 +267,10 @@ Status run(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const Dev
   return combine(c);
 }
 
+const DeviceMoeKernel kKernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_mma_bulk_offer(), plan, run);
+
 }  // namespace
 
-const DeviceMoeKernel& moe_nvfp4_bf16_mma_bulk() {
-  static const auto kernel = kernel_of<DeviceMoeKernel>(moe_nvfp4_bf16_mma_bulk_offer(), plan, run);
-  return kernel;
-}
+const DeviceMoeKernel& moe_nvfp4_bf16_mma_bulk() { return kKernel; }
 
 }  // namespace nvfp4::kernels::cuda_sm90
