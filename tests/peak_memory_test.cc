@@ -154,7 +154,7 @@ Measured load(const std::filesystem::path& directory, LoadMode mode) {
   }
   measured.ok = true;
   measured.peak_bytes = status_bytes("VmHWM") - before;
-  for (const models::ServedBy& line : (*model)->served_by()) measured.prepared_bytes += line.num_bytes;
+  measured.prepared_bytes = (*model)->plan().weight_bytes;
   return measured;
 }
 

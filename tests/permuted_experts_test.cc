@@ -10,6 +10,7 @@
 
 #include "checkpoint/config_document.h"
 #include "models/architectures.h"
+#include "plan/inventory.h"
 #include "prepare/checkpoint_source.h"
 #include "support/model_session.h"
 #include "support/npy_file.h"
@@ -118,7 +119,14 @@ std::vector<float> logits_of(const std::filesystem::path& directory, Order order
   prepare::WeightSource& source = order == Order::kAsStored ? static_cast<prepare::WeightSource&>(stored) : permuted;
   const models::ConfigReader reader(*document);
   WorkerPool pool(2);
-  const auto model = models::load_qwen3_moe(reader, {source, pool, best_instruction_set(), precision});
+  const auto inventory = plan::layers_of(*checkpoint, "model");
+  EXPECT_TRUE(inventory.ok());
+  plan::Deployment deployment;
+  deployment.activations = request;
+  auto plan = plan::make_plan(inventory->layers, plan::cpu_of("here", best_instruction_set(), 2), deployment);
+  EXPECT_TRUE(plan.ok());
+  models::PlannedKernels kernels(std::move(plan).value());
+  const auto model = models::load_qwen3_moe(reader, {source, pool, kernels, precision});
   EXPECT_TRUE(model.ok()) << model.error().to_string();
   EXPECT_EQ(permuted.num_permuted() > 0, order != Order::kAsStored);
   const auto text = support::read_npy<std::int32_t>(directory / "tokens.npy");

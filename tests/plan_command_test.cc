@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
+#include "kernels/catalogue/linear_catalogue.h"
 #include "support/nvfp4_command.h"
 #include "support/temporary_directory.h"
 
@@ -42,6 +44,50 @@ TEST_P(PlanIsWhatRuns, OnThisProcessor) {
         line["kernels"][0]["kernel"];
   }
   EXPECT_EQ(planned, expected);
+}
+
+// The table of a run is the plan's, for as many tokens as a step has.
+TEST_P(PlanIsWhatRuns, TheTableIsThePlan) {
+  const auto& [model, activations] = GetParam();
+  const std::string directory = kFixtures + "/parity/" + model;
+  const nlohmann::json ran =
+      json_of(run_nvfp4({"bench", "engine", directory, "--input-len", "2", "--output-len", "2", "--num-prompts", "1",
+                         "--activations", activations, "--json", "--quiet"}));
+  nlohmann::json plan =
+      json_of(run_nvfp4({"plan", directory, "--activations", activations, "--max-tokens", "512", "--json"}));
+  plan.erase("architecture");
+  EXPECT_EQ(ran["plan"], plan);
+}
+
+TEST(PlanCommand, OfAConfigurationIsWhatRuns) {
+  for (const bool is_tied : {false, true}) {
+    support::TemporaryDirectory directory;
+    directory.write("config.json", nlohmann::json{{"model_type", "qwen3_moe"},
+                                                  {"hidden_size", 128},
+                                                  {"num_hidden_layers", 3},
+                                                  {"num_attention_heads", 4},
+                                                  {"num_key_value_heads", 2},
+                                                  {"head_dim", 32},
+                                                  {"vocab_size", 512},
+                                                  {"intermediate_size", 256},
+                                                  {"moe_intermediate_size", 64},
+                                                  {"num_experts", 8},
+                                                  {"num_experts_per_tok", 2},
+                                                  {"mlp_only_layers", {1}},
+                                                  {"max_position_embeddings", 64},
+                                                  {"tie_word_embeddings", is_tied}}
+                                       .dump());
+    const std::string config = (directory.path() / "config.json").string();
+    const nlohmann::json ran =
+        json_of(run_nvfp4({"bench", "engine", "--dummy-weights", "--config", config, "--input-len", "2", "--output-len",
+                           "2", "--num-prompts", "1", "--json", "--quiet"}));
+    nlohmann::json plan = json_of(run_nvfp4({"plan", "--config", config, "--max-tokens", "512", "--json"}));
+    plan.erase("architecture");
+    EXPECT_EQ(ran["plan"], plan);
+    std::size_t num_tied = 0;
+    for (const auto& line : ran["plan"]["layers"]) num_tied += line["problem"].get<std::string>().ends_with("/tied");
+    EXPECT_EQ(num_tied, is_tied ? 1U : 0U);
+  }
 }
 
 TEST(PlanCommand, PlansForAMachineThatIsNotHere) {
@@ -146,7 +192,33 @@ TEST(SelftestCommand, EveryKernelOfAModelPasses) {
   EXPECT_EQ(text.exit_code, 0) << text.err;
   EXPECT_THAT(text.out, HasSubstr("linear_nvfp4_nvfp4_loops"));
   EXPECT_THAT(text.out, testing::Not(HasSubstr("WRONG")));
-  expect_refusal(run_nvfp4({"selftest"}), {"nvfp4 selftest", "give a checkpoint directory"});
+  expect_refusal(run_nvfp4({"selftest", kMixed, "--config", "x.json"}), {"nvfp4 selftest", "give a checkpoint"});
+}
+
+// Without a model: every kernel whose instructions are here.
+TEST(SelftestCommand, EveryKernelOfTheBuildPasses) {
+  const nlohmann::json all = json_of(run_nvfp4({"selftest", "--json"}));
+  std::set<std::string> tested;
+  for (const auto& test : all["tests"]) {
+    EXPECT_TRUE(test["passed"]) << test.dump();
+    tested.insert(test["kernel"]);
+  }
+  for (const kernels::LinearKernel& kernel : kernels::linear_kernels()) {
+    EXPECT_EQ(tested.contains(std::string(kernel.name)), runs_here(kernel.needs)) << kernel.name;
+  }
+}
+
+// One test for all layers whose kernel and columns are the same, however many layers there are.
+TEST(SelftestCommand, CostsTheSameForAnyNumberOfLayers) {
+  support::TemporaryDirectory directory;
+  const auto num_tests = [&](const std::string& layers) {
+    directory.write("a.layers", layers);
+    return json_of(run_nvfp4({"selftest", "--layers", (directory.path() / "a.layers").string(), "--json"}))["tests"]
+        .size();
+  };
+  EXPECT_EQ(num_tests("1 self_attn.q_proj linear/w4a4/n4096/k2048\n"), 1U);
+  EXPECT_EQ(num_tests("48 self_attn.q_proj linear/w4a4/n4096/k2048\n48 self_attn.k_proj linear/w4a4/n512/k2048\n"), 1U);
+  EXPECT_EQ(num_tests("1 self_attn.q_proj linear/w4a4/n4096/k2048\n1 self_attn.o_proj linear/w4a4/n2048/k4096\n"), 2U);
 }
 
 TEST(DevicesCommand, SaysWhatIsHereAndWhatIsKnown) {

@@ -54,9 +54,10 @@ TEST_F(RunCommand, StreamsToStdoutAndTalksOnStderr) {
   ASSERT_EQ(plain.exit_code, 0) << plain.err;
   const auto json = json_of(run(joined(prompt, {"--json", "--quiet"})));
   EXPECT_EQ(plain.out, json["text"].get<std::string>() + "\n");
-  // The processor, one table line per kind of layer, then the summary; nothing of a progress bar.
+  // The processor, the plan's title, head, a line per kind of layer and sums, then the summary; nothing of a progress
+  // bar.
   const auto num_lines = static_cast<std::size_t>(std::count(plain.err.begin(), plain.err.end(), '\n'));
-  EXPECT_EQ(num_lines, 1 + 1 + json["kernels"].size() + 1) << plain.err;
+  EXPECT_EQ(num_lines, 1 + 2 + json["kernels"].size() + 1 + 1) << plain.err;
   EXPECT_TRUE(plain.err.starts_with("CPU: ")) << plain.err;
   EXPECT_NE(plain.err.find("\nlayer "), std::string::npos) << plain.err;
   EXPECT_NE(plain.err.find("9 prompt tokens, "), std::string::npos) << plain.err;
@@ -89,6 +90,8 @@ TEST_F(RunCommand, JsonHasWhatIsPromised) {
     schemes.insert(line["scheme"].get<std::string>());
   }
   EXPECT_TRUE(schemes.contains("nvfp4_w4a4"));
+  EXPECT_GT(json["selftest"]["num_tests"], 1);
+  EXPECT_TRUE(json["selftest"]["refused"].empty());
 }
 
 // Each set runs, is what the answer says it is, and answers as the portable one does; or it is refused by name.
@@ -130,10 +133,12 @@ TEST_F(RunCommand, PromptsComeFromFlagsFilesAndStandardInput) {
   const auto answer = [&](const Arguments& how, const fs::path& input) {
     auto json = json_of(run(joined(how, rest), input));
     json.erase("timings");
+    json.erase("selftest");  // has a time
     return json;
   };
   auto expected = by_flag;
   expected.erase("timings");
+  expected.erase("selftest");
   EXPECT_EQ(answer({"--prompt-file", file.string()}, "/dev/null"), expected);
   EXPECT_EQ(answer({"--prompt-file", "-"}, file), expected);
   EXPECT_EQ(answer({}, file), expected);

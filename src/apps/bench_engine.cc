@@ -15,6 +15,7 @@
 #include "apps/command.h"
 #include "apps/input.h"
 #include "apps/model_arguments.h"
+#include "apps/model_report.h"
 #include "apps/profile_report.h"
 #include "apps/samples.h"
 #include "engine/engine.h"
@@ -198,8 +199,7 @@ Status run(const Options& options) {
     return {};
   }
   facts["model"] = model->label;
-  facts["kernels"] = kernels_json(*model->model);
-  facts["cpu"] = cpu_json(*model);
+  add_kernels(*model, facts);
   if (options.profile) facts["profile"] = profile_json(profile);
   fmt::print("{}\n", facts.dump(2));
   return {};

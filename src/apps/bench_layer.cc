@@ -111,12 +111,13 @@ Result<BenchLayers> BenchLayers::create(const BenchProblem& problem, std::size_t
 }
 
 std::string_view BenchLayers::kernel() const {
-  if (const auto* const linear = std::get_if<layers::Linear>(layers_.data())) return linear->choice().kernel->name;
+  if (const auto* const linear = std::get_if<layers::Linear>(layers_.data()))
+    return linear->kernel_for(problem_.num_tokens).name;
   std::string_view kernel;
   std::get<layers::SparseMoe>(layers_.front()).visit_linears([&](const layers::Linear& linear) {
     const bool is_first_projection = linear.weight().num_experts == problem_.num_experts && kernel.empty() &&
                                      linear.out_features() == problem_.intermediate_size;
-    if (is_first_projection) kernel = linear.choice().kernel->name;
+    if (is_first_projection) kernel = linear.kernel_for(problem_.num_tokens * problem_.top_k).name;
   });
   return kernel;
 }

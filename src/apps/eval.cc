@@ -10,6 +10,7 @@
 
 #include "apps/command.h"
 #include "apps/input.h"
+#include "apps/model_report.h"
 
 namespace nvfp4::apps {
 namespace {
@@ -71,8 +72,7 @@ int tell(const Options& options, const RunnableModel& model, const Result<T>& re
     out["model"] = model.label;
     out["activations"] = options.model.activations;
     out["precision"] = options.model.precision;
-    out["kernels"] = kernels_json(*model.model);
-    out["cpu"] = cpu_json(model);
+    add_kernels(model, out);
     fmt::print("{}\n", out.dump(2));
   } else {
     print(options, *result);

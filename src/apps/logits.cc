@@ -12,6 +12,7 @@
 #include "apps/command.h"
 #include "apps/input.h"
 #include "apps/model_arguments.h"
+#include "apps/model_report.h"
 #include "apps/npy.h"
 #include "engine/logit_session.h"
 

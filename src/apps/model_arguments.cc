@@ -12,14 +12,13 @@
 
 #include "apps/command.h"
 #include "apps/input.h"
+#include "apps/machine.h"
 #include "apps/progress.h"
 #include "base/cpu_features.h"
 #include "base/cpu_topology.h"
-#include "base/large_pages.h"
 #include "nvfp4/checkpoint.h"
 
 namespace nvfp4::apps {
-namespace {
 
 std::vector<std::string_view> sets_that_run_here() {
   std::vector<std::string_view> names;
@@ -29,25 +28,28 @@ std::vector<std::string_view> sets_that_run_here() {
   return names;
 }
 
-std::string_view about_large_pages() {
-  switch (large_page_mode()) {
-    case LargePageMode::kAlways:
-    case LargePageMode::kMadvise:
-      return "yes";
-    case LargePageMode::kNever:
-      return "no (transparent_hugepage is never): decoding will be slower";
-    case LargePageMode::kUnknown:
-      break;
-  }
-  return "unknown";
-}
+namespace {
 
-models::LoadOptions load_options(const ModelArguments& arguments, InstructionSet instruction_set) {
+// `arguments` and `out` outlive the options.
+Result<models::LoadOptions> load_options(const ModelArguments& arguments, RunnableModel& out) {
   models::LoadOptions options;
   options.precision = arguments.precision == "f32" ? layers::Precision::kF32 : layers::Precision::kBF16;
   if (arguments.activations == "w4a16") options.activations = prepare::ActivationRequest::kW4A16;
   if (arguments.activations == "w4a4") options.activations = prepare::ActivationRequest::kW4A4;
-  options.instruction_set = instruction_set;
+  options.instruction_set = out.instruction_set;
+  options.processor_name = processor_name();
+  for (const std::string& text : arguments.kernels) {
+    auto forced = plan::parse_forced_kernel(text);
+    NVFP4_RETURN_IF_ERROR(forced);
+    options.forced.push_back(std::move(forced).value());
+  }
+  options.selftest = !arguments.no_selftest;
+  options.on_selftest = [&arguments, &out](const layers::TestedPlan& tested) {
+    out.num_selftests = tested.tests.size();
+    out.selftest_ms = tested.ms;
+    if (arguments.quiet) return;
+    for (const std::string& line : layers::refusal_lines(tested.plan)) fmt::print(stderr, "{}\n", line);
+  };
   return options;
 }
 
@@ -83,10 +85,11 @@ Status load_checkpoint(const ModelArguments& arguments, RunnableModel& out) {
   out.label = directory->string();
   out.kv_type = kv_type(arguments, checkpoint->kv_cache_scheme());
   NVFP4_RETURN_IF_ERROR(load_text_files(*directory, out));
+  auto options = load_options(arguments, out);
+  NVFP4_RETURN_IF_ERROR(options);
   Progress progress(arguments.quiet);
-  models::LoadOptions options = load_options(arguments, out.instruction_set);
-  options.on_progress = [&progress](std::uint64_t done, std::uint64_t total) { progress.show(done, total); };
-  auto model = models::load_model(*checkpoint, out.label, options, *out.pool);
+  options->on_progress = [&progress](std::uint64_t done, std::uint64_t total) { progress.show(done, total); };
+  auto model = models::load_model(*checkpoint, out.label, *options, *out.pool);
   NVFP4_RETURN_IF_ERROR(model);
   out.model = std::move(model).value();
   return {};
@@ -97,10 +100,11 @@ Status make_dummy(const ModelArguments& arguments, RunnableModel& out) {
   NVFP4_RETURN_IF_ERROR(config);
   out.label = arguments.config_file;
   out.kv_type = kv_type(arguments, "");
+  auto options = load_options(arguments, out);
+  NVFP4_RETURN_IF_ERROR(options);
   const bool show = !arguments.quiet && isatty(STDERR_FILENO) != 0;
   if (show) fmt::print(stderr, "making random weights for {} ...", printable(out.label));
-  const models::LoadOptions options = load_options(arguments, out.instruction_set);
-  auto model = models::make_random_model(*config, out.label, arguments.dummy_seed, options, *out.pool);
+  auto model = models::make_random_model(*config, out.label, arguments.dummy_seed, *options, *out.pool);
   if (show) fmt::print(stderr, "\r\x1b[K");
   NVFP4_RETURN_IF_ERROR(model);
   out.model = std::move(model).value();
@@ -144,6 +148,10 @@ void add_model_arguments(CLI::App& parser, ModelArguments& arguments) {
   parser.add_option("--kv-cache-dtype", arguments.kv_cache, "auto (the checkpoint's), bf16, fp8 or f32")
       ->check(CLI::IsMember({"auto", "bf16", "fp8", "f32"}));
   add_instruction_set_option(parser, arguments.instruction_set);
+  parser.add_option("--kernel", arguments.kernels, "LAYERKIND[:SCHEME]=NAME: this kernel and no other")
+      ->allow_extra_args(false);
+  parser.add_flag("--no-selftest", arguments.no_selftest,
+                  "do not compare kernels with a known answer before they serve");
   parser.add_option("--threads", arguments.num_threads, "worker threads (one a core)")->check(whole_number(0, 1024));
   parser.add_flag("-q,--quiet", arguments.quiet, "nothing on stderr but errors");
 }
@@ -178,47 +186,6 @@ Result<Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
 Result<const Tokenizer*> require_tokenizer(const RunnableModel& model) {
   if (model.tokenizer) return &*model.tokenizer;
   return *model.no_tokenizer;
-}
-
-void print_kernels(const RunnableModel& model, std::FILE* out) {
-  const bool is_best = model.instruction_set == best_instruction_set();
-  fmt::print(out, "CPU: {} ({} {} here), {} thread{}, 2 MB pages: {}\n", instruction_set_name(model.instruction_set),
-             is_best ? "best of" : "chosen of", fmt::join(sets_that_run_here(), ", "), model.pool->num_workers(),
-             model.pool->num_workers() == 1 ? "" : "s", about_large_pages());
-  std::size_t kind_width = 5;
-  std::size_t kernel_width = 6;
-  for (const models::ServedBy& line : model.model->served_by()) {
-    kind_width = std::max(kind_width, line.layer_kind.size());
-    kernel_width = std::max(kernel_width, line.kernel.size());
-  }
-  fmt::print(out, "{:<{}}  {:<11}  {:>7}  {:>9}  {:<{}}  {}\n", "layer", kind_width, "scheme", "weights", "size",
-             "kernel", kernel_width, "why");
-  for (const models::ServedBy& line : model.model->served_by()) {
-    fmt::print(out, "{:<{}}  {:<11}  {:>7}  {:>9}  {:<{}}  {}\n", printable(line.layer_kind), kind_width, line.scheme,
-               line.num_weights, human_bytes(static_cast<double>(line.num_bytes)), line.kernel, kernel_width,
-               line.reason);
-  }
-}
-
-nlohmann::json kernels_json(const models::LanguageModel& model) {
-  nlohmann::json lines = nlohmann::json::array();
-  for (const models::ServedBy& line : model.served_by()) {
-    lines.push_back({{"layer_kind", line.layer_kind},
-                     {"scheme", line.scheme},
-                     {"kernel", line.kernel},
-                     {"reason", line.reason},
-                     {"num_weights", line.num_weights},
-                     {"num_bytes", line.num_bytes}});
-  }
-  return lines;
-}
-
-nlohmann::json cpu_json(const RunnableModel& model) {
-  const LargePageMode pages = large_page_mode();
-  return {{"instruction_set", instruction_set_name(model.instruction_set)},
-          {"instruction_sets_here", sets_that_run_here()},
-          {"threads", model.pool->num_workers()},
-          {"large_pages", pages == LargePageMode::kAlways || pages == LargePageMode::kMadvise}};
 }
 
 }  // namespace nvfp4::apps

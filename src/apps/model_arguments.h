@@ -3,12 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/cpu_features.h"
 #include "base/worker_pool.h"
@@ -31,6 +31,8 @@ struct ModelArguments {
   std::string kv_cache = "auto";
   std::string instruction_set = "auto";
   std::size_t num_threads = 0;  // 0: one a core
+  std::vector<std::string> kernels;
+  bool no_selftest = false;
   bool quiet = false;
 };
 
@@ -39,6 +41,7 @@ void add_model_arguments(CLI::App& parser, ModelArguments& arguments);
 // --instruction-set, whose value is "auto" or a set's name; and the set, or an Error when it does not run here.
 void add_instruction_set_option(CLI::App& parser, std::string& name);
 [[nodiscard]] Result<InstructionSet> choose_instruction_set(const std::string& name);
+[[nodiscard]] std::vector<std::string_view> sets_that_run_here();
 
 // A model ready to run, with what its folder says about text. Movable; the members outlive engines made of them.
 struct RunnableModel {
@@ -50,9 +53,11 @@ struct RunnableModel {
   engine::GenerationConfig generation;
   layers::KvType kv_type = layers::KvType::kBF16;
   InstructionSet instruction_set = InstructionSet::kPortable;
+  std::optional<std::size_t> num_selftests;  // nothing: not asked for
+  double selftest_ms = 0;
 };
 
-// Loads with a progress bar on stderr.
+// Loads with a progress bar on stderr, where kernels that failed their self-test are named, too.
 [[nodiscard]] Result<RunnableModel> load_runnable_model(const ModelArguments& arguments);
 
 // Of a checkpoint's directory.
@@ -60,10 +65,5 @@ struct RunnableModel {
 
 // The tokenizer, or the reason why there is none.
 [[nodiscard]] Result<const Tokenizer*> require_tokenizer(const RunnableModel& model);
-
-// A line about the processor, then layer kind -> scheme in the file -> kernel -> reason.
-void print_kernels(const RunnableModel& model, std::FILE* out);
-[[nodiscard]] nlohmann::json kernels_json(const models::LanguageModel& model);
-[[nodiscard]] nlohmann::json cpu_json(const RunnableModel& model);
 
 }  // namespace nvfp4::apps

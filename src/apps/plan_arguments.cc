@@ -20,6 +20,10 @@ void add_plan_arguments(CLI::App& parser, PlanArguments& arguments) {
       ->allow_extra_args(false);
 }
 
+bool names_a_model(const PlanArguments& arguments) {
+  return !arguments.directory.empty() || !arguments.config_file.empty() || !arguments.layers_file.empty();
+}
+
 Result<plan::Inventory> read_layers(const PlanArguments& arguments, const std::string& command) {
   const int num_given = !arguments.directory.empty() + !arguments.config_file.empty() + !arguments.layers_file.empty();
   if (num_given != 1) {

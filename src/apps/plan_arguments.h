@@ -20,6 +20,7 @@ struct PlanArguments {
 
 void add_plan_arguments(CLI::App& parser, PlanArguments& arguments);
 
+[[nodiscard]] bool names_a_model(const PlanArguments& arguments);
 // `command` begins the Error when not exactly one model is given.
 [[nodiscard]] Result<plan::Inventory> read_layers(const PlanArguments& arguments, const std::string& command);
 [[nodiscard]] Result<plan::Deployment> deployment_of(const PlanArguments& arguments);

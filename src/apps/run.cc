@@ -17,6 +17,7 @@
 #include "apps/input.h"
 #include "apps/line_editor.h"
 #include "apps/model_arguments.h"
+#include "apps/model_report.h"
 #include "apps/profile_report.h"
 #include "apps/sampling_arguments.h"
 #include "engine/engine.h"
@@ -94,8 +95,7 @@ class Session {
     nlohmann::json json = answered.json();
     json["model"] = model_.label;
     json["architecture"] = model_.model->shape().architecture;
-    json["kernels"] = kernels_json(*model_.model);
-    json["cpu"] = cpu_json(model_);
+    add_kernels(model_, json);
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
 

@@ -1,12 +1,9 @@
 // nvfp4 selftest DIR: every kernel that the plan takes on this processor computes a known answer at the layers' own
-// numbers of columns, before it serves anybody.
-#include "layers/selftest.h"
-
+// numbers of columns, before it serves anybody. Without DIR: every kernel that runs here.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,7 +13,7 @@
 #include "apps/here.h"
 #include "apps/plan_arguments.h"
 #include "base/worker_pool.h"
-#include "kernels/catalogue/linear_catalogue.h"
+#include "layers/tested_plan.h"
 
 namespace nvfp4::apps {
 namespace {
@@ -26,88 +23,74 @@ struct Options {
   bool json = false;
 };
 
+// What was tested, and what that means for the plan.
 struct Outcome {
-  std::string kernel, activation;
-  std::uint64_t in_features = 0;
-  std::vector<std::string> layer_kinds;
-  double error = 0;
-  [[nodiscard]] bool passed() const { return error < layers::kSelftestTolerance; }
+  std::vector<layers::KernelTest> tests;
+  double ms = 0;
+  std::vector<std::string> refusals;
+
+  [[nodiscard]] bool passed() const {
+    return std::all_of(tests.begin(), tests.end(), [](const auto& test) { return test.passed(); });
+  }
 };
 
-const kernels::LinearKernel* find_kernel(std::string_view name) {
-  const auto kernels = kernels::linear_kernels();
-  const auto found =
-      std::find_if(kernels.begin(), kernels.end(), [&](const auto& kernel) { return kernel.name == name; });
-  return found == kernels.end() ? nullptr : &*found;  // null: a table, which computes nothing
-}
-
-// One test for what is the same but for its rows.
-Result<std::vector<Outcome>> test_all(const plan::Plan& plan) {
-  WorkerPool pool(std::get<plan::Cpu>(plan.machine).num_workers);
-  std::vector<Outcome> outcomes;
-  std::map<std::string, std::size_t> known;
-  for (const plan::PlannedLayer& line : plan.layers) {
-    const kernels::LinearKernel* kernel = line.ranges.empty() ? nullptr : find_kernel(line.ranges[0].kernel);
-    if (kernel == nullptr) continue;
-    plan::Layer layer = line.layer;
-    layer.activation = line.activation;
-    const kernels::LinearProblem problem = plan::linear_problem(layer, line.projection);
-    const std::string key = fmt::format("{} {} {} {}", kernel->name, activation_name(problem.activation),
-                                        problem.in_features, problem.num_experts > 1);
-    const auto [place, is_new] = known.emplace(key, outcomes.size());
-    if (is_new) {
-      const auto error = layers::selftest(*kernel, problem, pool);
-      NVFP4_RETURN_IF_ERROR(error);
-      outcomes.push_back({std::string(kernel->name),
-                          std::string(activation_name(problem.activation)),
-                          problem.in_features,
-                          {},
-                          *error});
-    }
-    outcomes[place->second].layer_kinds.push_back(line.kind());
-  }
-  return outcomes;
-}
-
-void print(const std::vector<Outcome>& outcomes, double ms) {
-  for (const Outcome& outcome : outcomes) {
+void print(const Outcome& outcome) {
+  for (const layers::KernelTest& test : outcome.tests) {
     std::string kinds;
-    for (const std::string& kind : outcome.layer_kinds) kinds += (kinds.empty() ? "" : ", ") + printable(kind);
-    fmt::print("{:<6}  {:<32}  {:<13}  {:>6} columns  error {:.1e}  {}\n", outcome.passed() ? "passed" : "WRONG",
-               outcome.kernel, outcome.activation, outcome.in_features, outcome.error, kinds);
+    for (const std::string& kind : test.layer_kinds) kinds += (kinds.empty() ? "" : ", ") + printable(kind);
+    fmt::print("{:<6}  {:<32}  {:<6}  {:<13}  {:>6} columns  error {:.1e}  {}\n", test.passed() ? "passed" : "WRONG",
+               test.kernel, weight_format_name(test.problem.weight), activation_name(test.problem.activation),
+               test.problem.in_features, test.error,
+               !kinds.empty()                 ? kinds
+               : test.problem.num_experts > 1 ? "experts"
+                                              : "linear");
   }
-  fmt::print("{} tests in {:.0f} ms\n", outcomes.size(), ms);
+  for (const std::string& line : outcome.refusals) fmt::print("{}\n", line);
+  fmt::print("{} tests in {:.0f} ms\n", outcome.tests.size(), outcome.ms);
 }
 
-void print_json(const std::vector<Outcome>& outcomes, double ms) {
-  nlohmann::ordered_json out = {{"ms", ms}, {"tolerance", layers::kSelftestTolerance}};
+void print_json(const Outcome& outcome) {
+  nlohmann::ordered_json out = {{"ms", outcome.ms}, {"tolerance", layers::kSelftestTolerance}};
   out["tests"] = nlohmann::ordered_json::array();
-  for (const Outcome& outcome : outcomes) {
-    out["tests"].push_back({{"kernel", outcome.kernel},
-                            {"activation", outcome.activation},
-                            {"in_features", outcome.in_features},
-                            {"layer_kinds", outcome.layer_kinds},
-                            {"passed", outcome.passed()},
-                            {"relative_error", outcome.error}});
+  for (const layers::KernelTest& test : outcome.tests) {
+    out["tests"].push_back({{"kernel", test.kernel},
+                            {"weight", weight_format_name(test.problem.weight)},
+                            {"activation", activation_name(test.problem.activation)},
+                            {"in_features", test.problem.in_features},
+                            {"has_experts", test.problem.num_experts > 1},
+                            {"layer_kinds", test.layer_kinds},
+                            {"passed", test.passed()},
+                            {"relative_error", test.error}});
   }
+  out["refusals"] = outcome.refusals;
   fmt::print("{}\n", out.dump(2));
 }
 
-Result<int> run(const Options& options) {
+Result<Outcome> test_all(WorkerPool& pool) {
+  const auto began = std::chrono::steady_clock::now();
+  auto tests = layers::test_all_kernels(best_instruction_set(), pool);
+  NVFP4_RETURN_IF_ERROR(tests);
+  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+  return Outcome{std::move(tests).value(), ms, {}};
+}
+
+Result<Outcome> test_model(const Options& options, const plan::Cpu& cpu, WorkerPool& pool) {
   const auto deployment = deployment_of(options.model);
   NVFP4_RETURN_IF_ERROR(deployment);
   const auto inventory = read_layers(options.model, "nvfp4 selftest");
   NVFP4_RETURN_IF_ERROR(inventory);
-  const auto plan = plan::make_plan(inventory->layers, cpu_here(), *deployment);
-  NVFP4_RETURN_IF_ERROR(plan);
-  const auto began = std::chrono::steady_clock::now();
-  const auto outcomes = test_all(*plan);
-  NVFP4_RETURN_IF_ERROR(outcomes);
-  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
-  options.json ? print_json(*outcomes, ms) : print(*outcomes, ms);
-  return std::all_of(outcomes->begin(), outcomes->end(), [](const Outcome& outcome) { return outcome.passed(); })
-             ? kDone
-             : kFindings;
+  const auto tested = layers::make_tested_plan(inventory->layers, cpu, *deployment, pool);
+  NVFP4_RETURN_IF_ERROR(tested);
+  return Outcome{tested->tests, tested->ms, layers::refusal_lines(tested->plan)};
+}
+
+Result<int> run(const Options& options) {
+  const plan::Cpu cpu = cpu_here();
+  WorkerPool pool(cpu.num_workers);
+  const auto outcome = names_a_model(options.model) ? test_model(options, cpu, pool) : test_all(pool);
+  NVFP4_RETURN_IF_ERROR(outcome);
+  options.json ? print_json(*outcome) : print(*outcome);
+  return outcome->passed() ? kDone : kFindings;
 }
 
 int run_and_report(const Options& options) {
@@ -119,7 +102,7 @@ int run_and_report(const Options& options) {
 
 Command add_selftest_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* parser = app.add_subcommand("selftest", "Kernels that serve a model here compute a known answer");
+  CLI::App* parser = app.add_subcommand("selftest", "Kernels that serve a model here, or all, compute a known answer");
   add_plan_arguments(*parser, options->model);
   parser->add_flag("--json", options->json, "as JSON");
   return {parser, [options] { return run_and_report(*options); }};

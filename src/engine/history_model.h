@@ -37,7 +37,7 @@ class HistoryModel final : public models::LanguageModel {
   }
 
   [[nodiscard]] const models::ModelShape& shape() const override { return shape_; }
-  [[nodiscard]] std::span<const models::ServedBy> served_by() const override { return {}; }
+  [[nodiscard]] const plan::Plan& plan() const override { return plan_; }
   [[nodiscard]] std::size_t workspace_bytes(std::uint32_t num_tokens, std::uint32_t /*num_logit_rows*/,
                                             std::size_t /*num_workers*/) const override {
     return Workspace::bytes_for<float>(num_tokens);
@@ -145,6 +145,7 @@ class HistoryModel final : public models::LanguageModel {
   }
 
   models::ModelShape shape_;
+  plan::Plan plan_;
   mutable std::vector<bool> used_;
   mutable std::size_t max_batch_tokens_ = 0;
   mutable std::size_t max_batch_sequences_ = 0;

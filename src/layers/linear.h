@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "kernels/catalogue/linear_catalogue.h"
 #include "layers/context.h"
@@ -12,9 +14,19 @@
 
 namespace nvfp4::layers {
 
+// A kernel of a layer, for at most last_rows rows and more than those of the one before; the last one is for all more.
+struct ServingKernel {
+  static constexpr std::uint32_t kAllRows = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t last_rows = kAllRows;
+  const kernels::LinearKernel* kernel = nullptr;
+};
+
 class Linear {
  public:
-  // Chooses a kernel within the instruction set and brings the weight into its layout. An Error when none serves it.
+  // Brings the weight into the layout of its kernels, which all read the same one. None: it is never multiplied with.
+  [[nodiscard]] static Result<Linear> create(prepare::PreparedWeight weight, std::vector<ServingKernel> kernels,
+                                             WorkerPool& pool);
+  // Chooses one kernel within the instruction set for all numbers of rows. An Error when none serves the weight.
   [[nodiscard]] static Result<Linear> create(prepare::PreparedWeight weight, InstructionSet instruction_set,
                                              WorkerPool& pool);
 
@@ -32,17 +44,17 @@ class Linear {
                                                          std::size_t num_workers);
 
   [[nodiscard]] const prepare::PreparedWeight& weight() const { return weight_; }
-  [[nodiscard]] const kernels::LinearChoice& choice() const { return choice_; }
+  [[nodiscard]] const kernels::LinearKernel& kernel_for(std::uint32_t num_rows) const;
   [[nodiscard]] std::uint64_t out_features() const { return weight_.out_features; }
   [[nodiscard]] std::uint64_t in_features() const { return weight_.in_features; }
 
  private:
-  Linear(prepare::PreparedWeight weight, kernels::LinearChoice choice)
-      : weight_(std::move(weight)), choice_(std::move(choice)) {}
-  [[nodiscard]] static bool run_together(const Linear& gate, const Linear& up);
+  Linear(prepare::PreparedWeight weight, std::vector<ServingKernel> kernels)
+      : weight_(std::move(weight)), kernels_(std::move(kernels)) {}
+  [[nodiscard]] static bool run_together(const Linear& gate, const Linear& up, std::uint32_t num_rows);
 
   prepare::PreparedWeight weight_;
-  kernels::LinearChoice choice_;
+  std::vector<ServingKernel> kernels_;
 };
 
 }  // namespace nvfp4::layers

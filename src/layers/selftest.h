@@ -12,8 +12,8 @@ namespace nvfp4::layers {
 
 inline constexpr double kSelftestTolerance = 1e-5;  // ||found - expected|| / ||expected||
 
-// The largest relative error over all numbers of tokens; infinite where something is not finite. An Error when there is
-// not enough memory. The kernel accepts the problem.
+// The largest relative error over all numbers of tokens, and over a gated pair where the kernel has one; infinite where
+// something is not finite. An Error when there is not enough memory. The kernel accepts the problem.
 [[nodiscard]] Result<double> selftest(const kernels::LinearKernel& kernel, const kernels::LinearProblem& problem,
                                       WorkerPool& pool);
 

@@ -3,11 +3,11 @@
 
 #include <memory>
 
-#include "base/cpu_features.h"
 #include "base/worker_pool.h"
 #include "layers/context.h"
 #include "models/model.h"
 #include "models/model_config.h"
+#include "models/planned_kernels.h"
 #include "prepare/weight_source.h"
 
 namespace nvfp4::models {
@@ -16,7 +16,7 @@ namespace nvfp4::models {
 struct LoadContext {
   prepare::WeightSource& source;
   WorkerPool& pool;
-  InstructionSet instruction_set;
+  PlannedKernels& kernels;
   layers::Precision precision;
 };
 

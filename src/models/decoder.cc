@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cctype>
-#include <string_view>
 
 #include "kernels/catalogue/embedding_catalogue.h"
 #include "kernels/catalogue/row_catalogue.h"
@@ -11,41 +9,6 @@
 
 namespace nvfp4::models {
 namespace {
-
-// "model.layers.7.mlp.experts.gate_proj" -> "mlp.experts.gate_proj".
-std::string layer_kind(std::string_view module) {
-  constexpr std::string_view kLayers = "layers.";
-  if (const auto at = module.find(kLayers); at != std::string_view::npos) {
-    const auto dot = module.find('.', at + kLayers.size());
-    if (dot != std::string_view::npos) return std::string(module.substr(dot + 1));
-  }
-  const auto dot = module.rfind('.');
-  return std::string(dot == std::string_view::npos ? module : module.substr(dot + 1));
-}
-
-class ServedByTable {
- public:
-  void add(const prepare::PreparedWeight& weight, std::string_view kernel, const std::string& reason) {
-    const std::string kind = layer_kind(weight.name);
-    const auto same = [&](const ServedBy& line) {
-      return line.layer_kind == kind && line.scheme == weight.scheme && line.kernel == kernel && line.reason == reason;
-    };
-    auto line = std::find_if(lines_.begin(), lines_.end(), same);
-    if (line == lines_.end())
-      line = lines_.insert(line, ServedBy{kind, weight.scheme, std::string(kernel), reason, 0, 0});
-    line->num_weights += weight.num_experts;
-    line->num_bytes += weight.num_bytes();
-  }
-  void add(const layers::Linear& linear) {
-    std::string reason = linear.choice().reason;
-    if (!linear.weight().activation_reason.empty()) reason += "; " + linear.weight().activation_reason;
-    add(linear.weight(), linear.choice().kernel->name, reason);
-  }
-  [[nodiscard]] std::vector<ServedBy> take() { return std::move(lines_); }
-
- private:
-  std::vector<ServedBy> lines_;
-};
 
 void add_to(std::span<float> hidden, std::span<const float> delta, const layers::Context& context) {
   constexpr std::size_t kGrain = 16384;
@@ -55,23 +18,6 @@ void add_to(std::span<float> hidden, std::span<const float> delta, const layers:
 }
 
 }  // namespace
-
-Decoder::Decoder(DecoderParts parts) : parts_(std::move(parts)) {
-  ServedByTable table;
-  table.add(parts_.embedding.weight(), kernels::embedding_kernel().name, "table lookup");
-  for (const DecoderLayer& layer : parts_.layers) {
-    layer.attention.visit_linears([&](const layers::Linear& linear) { table.add(linear); });
-    std::visit([&](const auto& ff) { ff.visit_linears([&](const layers::Linear& linear) { table.add(linear); }); },
-               layer.feed_forward);
-  }
-  if (parts_.head) table.add(*parts_.head);
-  served_by_ = table.take();
-  if (!parts_.head) {
-    const layers::Linear& tied = parts_.embedding;
-    served_by_.push_back(
-        {"lm_head (tied)", tied.weight().scheme, std::string(tied.choice().kernel->name), tied.choice().reason, 0, 0});
-  }
-}
 
 void Decoder::forward(const layers::StepBatch& batch, layers::KvCache& cache, Workspace& workspace, WorkerPool& pool,
                       std::span<float> logits, HiddenTap* tap) const {

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct DecoderParts {
   ModelShape shape;
   layers::Precision precision = layers::Precision::kBF16;
   InstructionSet instruction_set = InstructionSet::kPortable;
+  plan::Plan plan;
   layers::Rope rope;
   layers::Linear embedding;  // [vocab, hidden], looked up; also the head when there is no other
   std::vector<DecoderLayer> layers;
@@ -41,10 +43,10 @@ struct DecoderParts {
 
 class Decoder final : public LanguageModel {
  public:
-  explicit Decoder(DecoderParts parts);
+  explicit Decoder(DecoderParts parts) : parts_(std::move(parts)) {}
 
   [[nodiscard]] const ModelShape& shape() const override { return parts_.shape; }
-  [[nodiscard]] std::span<const ServedBy> served_by() const override { return served_by_; }
+  [[nodiscard]] const plan::Plan& plan() const override { return parts_.plan; }
   [[nodiscard]] std::size_t workspace_bytes(std::uint32_t num_tokens, std::uint32_t num_logit_rows,
                                             std::size_t num_workers) const override;
   void forward(const layers::StepBatch& batch, layers::KvCache& cache, Workspace& workspace, WorkerPool& pool,
@@ -56,7 +58,6 @@ class Decoder final : public LanguageModel {
                       const layers::Context& context) const;
 
   DecoderParts parts_;
-  std::vector<ServedBy> served_by_;
 };
 
 }  // namespace nvfp4::models

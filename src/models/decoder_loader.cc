@@ -12,14 +12,21 @@ Result<layers::Linear> DecoderLoader::linear(const std::string& module, std::uin
                                              std::uint64_t in_features, bool has_bias) {
   auto weight = source_.matrix(module, {out_features, in_features}, has_bias);
   NVFP4_RETURN_IF_ERROR(weight);
-  return layers::Linear::create(std::move(weight).value(), context_.instruction_set, context_.pool);
+  return create(std::move(weight).value());
+}
+
+Result<layers::Linear> DecoderLoader::create(prepare::PreparedWeight weight) {
+  weight.look_at_scales(context_.pool);
+  auto kernels = context_.kernels.kernels_of(weight);
+  NVFP4_RETURN_IF_ERROR(kernels);
+  return layers::Linear::create(std::move(weight), std::move(kernels).value(), context_.pool);
 }
 
 Result<layers::Linear> DecoderLoader::experts(const std::string& prefix, const std::string& projection,
                                               const MoeOptions& options, prepare::MatrixShape shape) {
   auto weight = source_.experts(prefix, projection, options.num_experts, shape);
   NVFP4_RETURN_IF_ERROR(weight);
-  return layers::Linear::create(std::move(weight).value(), context_.instruction_set, context_.pool);
+  return create(std::move(weight).value());
 }
 
 Result<layers::RmsNorm> DecoderLoader::norm(const std::string& module, std::uint32_t size) {
@@ -110,7 +117,8 @@ Result<DecoderParts> DecoderLoader::frame() {
   const layers::Rope rope(config_.head_dim, config_.rope_theta, config_.rope_scaling);
   return DecoderParts{std::move(shape),
                       context_.precision,
-                      context_.instruction_set,
+                      context_.kernels.instruction_set(),
+                      {},
                       rope,
                       std::move(embedding).value(),
                       {},

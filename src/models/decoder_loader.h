@@ -44,6 +44,7 @@ class DecoderLoader {
                                               std::uint64_t in_features, bool has_bias = false);
   [[nodiscard]] Result<layers::Linear> experts(const std::string& prefix, const std::string& projection,
                                                const MoeOptions& options, prepare::MatrixShape shape);
+  [[nodiscard]] Result<layers::Linear> create(prepare::PreparedWeight weight);
   [[nodiscard]] Result<layers::RmsNorm> norm(const std::string& module, std::uint32_t size);
   // Embedding, final norm, head and the shape.
   [[nodiscard]] Result<DecoderParts> frame();
@@ -70,6 +71,7 @@ Result<std::unique_ptr<LanguageModel>> DecoderLoader::load(Attention make_attent
                              std::move(feed_forward).value()});
   }
   NVFP4_RETURN_IF_ERROR(source_.finish());
+  parts->plan = context_.kernels.take();
   return std::unique_ptr<LanguageModel>(std::make_unique<Decoder>(std::move(parts).value()));
 }
 

@@ -12,6 +12,7 @@
 #include "checkpoint/config_document.h"
 #include "checkpoint/model_config.h"
 #include "models/architectures.h"
+#include "plan/inventory.h"
 #include "prepare/checkpoint_source.h"
 #include "prepare/random_source.h"
 
@@ -54,6 +55,24 @@ Result<const Architecture*> find_architecture(const ConfigReader& reader) {
       fmt::format("\"{}\" cannot be run; {} can", name.empty() ? *model_type : name, fmt::join(known, ", ")));
 }
 
+Result<PlannedKernels> plan_kernels(const plan::Inventory& inventory, const LoadOptions& options, WorkerPool& pool) {
+  plan::Deployment deployment;
+  deployment.activations = options.activations;
+  deployment.forced = options.forced;
+  deployment.max_tokens = options.max_tokens;
+  const plan::Machine machine =
+      plan::cpu_of(options.processor_name, options.instruction_set, static_cast<std::uint32_t>(pool.num_workers()));
+  if (!options.selftest) {
+    auto plan = plan::make_plan(inventory.layers, machine, deployment);
+    NVFP4_RETURN_IF_ERROR(plan);
+    return PlannedKernels(std::move(plan).value());
+  }
+  auto tested = layers::make_tested_plan(inventory.layers, machine, std::move(deployment), pool);
+  NVFP4_RETURN_IF_ERROR(tested);
+  if (options.on_selftest) options.on_selftest(*tested);
+  return PlannedKernels(std::move(tested->plan));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, const std::string& label,
@@ -66,8 +85,12 @@ Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, 
   const ConfigReader reader(*document);
   auto architecture = find_architecture(reader);
   NVFP4_RETURN_IF_ERROR(architecture);
+  const auto inventory = plan::layers_of(checkpoint, label);
+  NVFP4_RETURN_IF_ERROR(inventory);
+  auto kernels = plan_kernels(*inventory, options, pool);
+  NVFP4_RETURN_IF_ERROR(kernels);
   prepare::CheckpointSource source(checkpoint, label, options.activations, options.on_progress, &pool);
-  return (*architecture)->load(reader, {source, pool, options.instruction_set, options.precision});
+  return (*architecture)->load(reader, {source, pool, *kernels, options.precision});
 }
 
 Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& config_json, const std::string& label,
@@ -84,7 +107,11 @@ Result<std::unique_ptr<LanguageModel>> make_random_model(const std::string& conf
   NVFP4_RETURN_IF_ERROR(architecture);
   auto source = prepare::make_random_source(config_json, label, seed, options.activations, pool);
   NVFP4_RETURN_IF_ERROR(source);
-  return (*architecture)->load(reader, {**source, pool, options.instruction_set, options.precision});
+  const auto inventory = plan::layers_of_config(config_json, label);
+  NVFP4_RETURN_IF_ERROR(inventory);
+  auto kernels = plan_kernels(*inventory, options, pool);
+  NVFP4_RETURN_IF_ERROR(kernels);
+  return (*architecture)->load(reader, {**source, pool, *kernels, options.precision});
 }
 
 }  // namespace nvfp4::models

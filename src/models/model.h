@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "base/worker_pool.h"
 #include "base/workspace.h"
 #include "layers/kv_cache.h"
 #include "layers/step_batch.h"
+#include "plan/planner.h"
 
 namespace nvfp4::models {
 
@@ -29,16 +29,6 @@ struct HiddenTap {
   virtual void take(std::uint32_t depth, std::span<const float> hidden) = 0;  // [num_tokens, hidden_size]
 };
 
-// Which kernel serves which kind of layer, and why: one line each.
-struct ServedBy {
-  std::string layer_kind;  // "self_attn.q_proj", "mlp.experts.gate_proj", "lm_head"
-  std::string scheme;      // in the file: "nvfp4_w4a4", "bf16", ...
-  std::string kernel;
-  std::string reason;
-  std::uint32_t num_weights = 0;
-  std::uint64_t num_bytes = 0;  // of the prepared weights
-};
-
 class LanguageModel {
  public:
   LanguageModel() = default;
@@ -47,7 +37,8 @@ class LanguageModel {
   LanguageModel& operator=(const LanguageModel&) = delete;
 
   [[nodiscard]] virtual const ModelShape& shape() const = 0;
-  [[nodiscard]] virtual std::span<const ServedBy> served_by() const = 0;
+  // Which kernel serves which kind of layer, and why: what its layers took their kernels from.
+  [[nodiscard]] virtual const plan::Plan& plan() const = 0;
 
   // Bytes that forward() takes from its workspace for a batch of at most num_tokens tokens, num_logit_rows of them with
   // logits, on num_workers workers.

@@ -45,13 +45,24 @@ double time_us(const Layer& shard, const PlannedLayer& line, const LinearKernel&
   return cpu_time_us(work, shard, shard.activation, kernel.needs, cpu);
 }
 
+// Empty when the kernel may serve.
+std::string refusal_of(const LinearKernel& kernel, const LinearProblem& problem, const Cpu& cpu,
+                       const Deployment& deployment) {
+  std::string why = linear_kernel_refusal(kernel, problem, cpu.instruction_set);
+  if (!why.empty()) return why;
+  for (const RefusedKernel& refused : deployment.refused) {
+    if (refused.kernel == kernel.name) return refused.reason;
+  }
+  return why;
+}
+
 Error forced_kernel_refuses(const std::string& where, std::string_view name, const std::string& why,
-                            const LinearProblem& problem, InstructionSet set) {
+                            const LinearProblem& problem, const Cpu& cpu, const Deployment& deployment) {
   std::vector<std::string_view> names;
   std::string candidates;
   for (const LinearKernel& kernel : kernels::linear_kernels()) {
     names.push_back(kernel.name);
-    if (!linear_kernel_refusal(kernel, problem, set).empty()) continue;
+    if (!refusal_of(kernel, problem, cpu, deployment).empty()) continue;
     candidates += fmt::format("{}{}", candidates.empty() ? "" : ", ", kernel.name);
   }
   if (why.empty()) {
@@ -73,6 +84,7 @@ LinearProblem linear_problem(const Layer& shard, std::string_view projection) {
   if (projection == "down_proj") std::swap(problem.out_features, problem.in_features);
   problem.num_experts = shard.num_experts;
   problem.block_size = shard.block_size;
+  problem.odd_scales = shard.odd_scales;
   return problem;
 }
 
@@ -95,7 +107,7 @@ Status plan_on_cpu(const Cpu& cpu, const Deployment& deployment, const Layer& sh
   std::string forced_refusal;
   std::size_t num_accepting = 0;
   for (const LinearKernel& candidate : kernels::linear_kernels()) {
-    std::string why = linear_kernel_refusal(candidate, problem, cpu.instruction_set);
+    std::string why = refusal_of(candidate, problem, cpu, deployment);
     const bool accepts = why.empty();
     num_accepting += accepts ? 1 : 0;
     const bool is_meant = kernel.empty() || candidate.name == kernel;
@@ -111,7 +123,7 @@ Status plan_on_cpu(const Cpu& cpu, const Deployment& deployment, const Layer& sh
   }
   if (chosen == nullptr) {
     if (kernel.empty()) return {};
-    return forced_kernel_refuses(where, kernel, forced_refusal, problem, cpu.instruction_set);
+    return forced_kernel_refuses(where, kernel, forced_refusal, problem, cpu, deployment);
   }
   line.layout = chosen->layout == WeightLayout::kTile16x64 ? "tile_16x64" : "row_major";
   line.weight_bytes = weight_bytes(problem, chosen->layout);

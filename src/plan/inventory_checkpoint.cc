@@ -49,16 +49,6 @@ std::optional<ExpertName> expert_name(std::string_view module) {
   return std::nullopt;
 }
 
-// "model.layers.7.mlp.gate" -> "mlp.gate"; "lm_head" stays.
-std::string layer_kind(std::string_view module) {
-  constexpr std::string_view kLayers = "layers.";
-  if (const auto at = module.find(kLayers); at != std::string_view::npos) {
-    const auto dot = module.find('.', at + kLayers.size());
-    if (dot != std::string_view::npos) return std::string(module.substr(dot + 1));
-  }
-  return std::string(module.substr(module.rfind('.') + 1));
-}
-
 bool is_embedding(std::string_view kind) {
   constexpr std::array<std::string_view, 5> kNames = {"embed_tokens", "embeddings", "wte", "word_embeddings",
                                                       "tok_embeddings"};
@@ -177,8 +167,28 @@ class Reader {
     }
     if (same_kind(weight, *part.first)) return {};
     return Error{ErrorCode::kUnsupported, fmt::format("{}: tensor \"{}\"", label_, weight.name),
-                 fmt::format("is {}, \"{}\" is {}; the experts of a layer must have one scheme and shape",
+                 fmt::format("is {}, \"{}\" is {}; the experts of a layer must be alike, in scheme and shape",
                              scheme_name(weight), part.first->name, scheme_name(*part.first))};
+  }
+
+  // An Error that names the first expert that one projection has and the other one lacks.
+  Status find_missing(std::string_view prefix, const Experts::Part& a, const Experts::Part& b) const {
+    for (std::uint32_t e = 0; e < std::max(a.num_weights, b.num_weights); ++e) {
+      std::array<std::string, 2> names;
+      for (const std::size_t i : {0U, 1U}) {
+        const std::string_view first = (i == 0 ? a : b).first->name;
+        std::string_view module = first;
+        if (module.ends_with(".weight")) module.remove_suffix(7);
+        const std::string_view suffix = first.substr(module.rfind('.'));
+        names.at(i) = fmt::format("{}.{}{}", prefix, e, suffix);
+      }
+      for (const std::size_t i : {0U, 1U}) {
+        if (checkpoint_.find(names.at(i)) != nullptr || checkpoint_.find(names.at(1 - i)) == nullptr) continue;
+        return Error{ErrorCode::kNotFound, fmt::format("{}: tensor \"{}\"", label_, names.at(i)),
+                     fmt::format("is missing, but \"{}\" is there; is the download complete?", names.at(1 - i))};
+      }
+    }
+    return {};
   }
 
   Result<Layer> expert_layer(std::string_view prefix, const Experts& experts) const {
@@ -196,6 +206,7 @@ class Reader {
       const bool agrees = weight.scheme == up.first->scheme && weight.dtype == up.first->dtype &&
                           weight.block_size == up.first->block_size && weight.activation == up.first->activation;
       if (agrees && part->num_weights == up.num_weights) continue;
+      if (agrees) NVFP4_RETURN_IF_ERROR(find_missing(prefix, *part, up));
       return Error{
           ErrorCode::kUnsupported, fmt::format("{}: tensor \"{}\"", label_, weight.name),
           fmt::format("is {} in {} tensors, \"{}\" {} in {}; the projections of experts must agree",
@@ -227,9 +238,10 @@ class Reader {
   void add_tied_head() {
     if (has_head_ || !facts_.tied_head || !embedding_) return;
     Layer head = *embedding_;
-    head.kind = "lm_head (tied)";
+    head.kind = "lm_head";
     head.operation = Operation::kLinear;
     head.cut = Cut::kRows;
+    head.is_tied = true;
     list_.add(std::move(head));
   }
 

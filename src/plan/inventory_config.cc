@@ -41,7 +41,7 @@ class ConfigLayers {
       NVFP4_RETURN_IF_ERROR(add_attention(prefix + ".self_attn"));
       NVFP4_RETURN_IF_ERROR(has_experts(layer_idx) ? add_experts(prefix + ".mlp") : add_mlp(prefix + ".mlp"));
     }
-    NVFP4_RETURN_IF_ERROR(add("lm_head", sizes_.vocab_size, sizes_.hidden_size));
+    NVFP4_RETURN_IF_ERROR(facts_.tied_head ? add_tied_head() : add("lm_head", sizes_.vocab_size, sizes_.hidden_size));
     Inventory out;
     out.architecture = sizes_.architecture;
     out.layers = list_.take();
@@ -50,8 +50,10 @@ class ConfigLayers {
 
  private:
   Status read_sizes() {
-    constexpr std::array<std::string_view, 4> kKnown = {"Qwen3MoeForCausalLM", "Qwen3ForCausalLM", "LlamaForCausalLM",
-                                                        "MistralForCausalLM"};
+    // By architecture, or by model_type where there is none.
+    constexpr std::array<std::string_view, 8> kKnown = {
+        "Qwen3MoeForCausalLM", "qwen3_moe", "Qwen3ForCausalLM",   "qwen3",
+        "LlamaForCausalLM",    "llama",     "MistralForCausalLM", "mistral"};
     if (std::find(kKnown.begin(), kKnown.end(), sizes_.architecture) == kKnown.end()) {
       return Error{
           ErrorCode::kUnsupported, config_.label() + ": architectures",
@@ -74,7 +76,7 @@ class ConfigLayers {
       NVFP4_RETURN_IF_ERROR(value);
       *target = *value;
     }
-    if (sizes_.architecture != "Qwen3MoeForCausalLM") num_experts_ = 0;
+    if (sizes_.architecture != "Qwen3MoeForCausalLM" && sizes_.architecture != "qwen3_moe") num_experts_ = 0;
     if (sparse_step_ == 0) sparse_step_ = 1;
     if (const auto list = checkpoint::find_field(config_.root(), config_.label(), "mlp_only_layers")) {
       auto array = checkpoint::as_array(*list);
@@ -100,6 +102,18 @@ class ConfigLayers {
     NVFP4_RETURN_IF_ERROR(add(prefix + ".k_proj", kv_size, sizes_.hidden_size));
     NVFP4_RETURN_IF_ERROR(add(prefix + ".v_proj", kv_size, sizes_.hidden_size));
     return add(prefix + ".o_proj", sizes_.hidden_size, q_size);
+  }
+  // As layers_of() has it of a checkpoint.
+  Status add_tied_head() {
+    Layer head;
+    head.kind = "lm_head";
+    head.out_features = sizes_.vocab_size;
+    head.in_features = sizes_.hidden_size;
+    head.cut = Cut::kRows;
+    head.is_tied = true;
+    NVFP4_RETURN_IF_ERROR(set_scheme("model.embed_tokens", head));
+    list_.add(std::move(head));
+    return {};
   }
   Status add_mlp(const std::string& prefix) {
     if (intermediate_ == 0) {
@@ -130,9 +144,7 @@ class ConfigLayers {
 
   Status add(const std::string& module, std::uint64_t out_features, std::uint64_t in_features) {
     Layer layer;
-    const std::size_t at = module.find("layers.");
-    layer.kind =
-        at == std::string::npos ? module.substr(module.rfind('.') + 1) : module.substr(module.find('.', at + 7) + 1);
+    layer.kind = layer_kind(module);
     if (layer.kind == "embed_tokens") layer.operation = Operation::kEmbedding;
     layer.out_features = out_features;
     layer.in_features = in_features;

@@ -58,6 +58,8 @@ bool read_field(std::string_view part, Layer& layer) {
   if (part == "rows") return layer.per_row_scale = true;
   if (part == "bias") return layer.has_bias = true;
   if (part == "awq") return layer.has_pre_quant_scale = true;
+  if (part == "odd") return layer.odd_scales = true;
+  if (part == "tied") return layer.is_tied = true;
   if (part == "ownscales") {
     layer.one_fc1_input_scale = false;
     return is_moe;
@@ -146,6 +148,8 @@ std::string problem_text(const Layer& layer) {
   if (layer.has_bias) text += "/bias";
   if (layer.has_pre_quant_scale) text += "/awq";
   if (layer.num_shards > 1) text += fmt::format("/shards{}", layer.num_shards);
+  if (layer.odd_scales) text += "/odd";
+  if (layer.is_tied) text += "/tied";
   return text;
 }
 
@@ -171,6 +175,15 @@ Result<Layer> parse_layer(std::string_view line, const std::string& where) {
   }
   layer.cut = cut_of(layer);
   return layer;
+}
+
+std::string layer_kind(std::string_view module) {
+  constexpr std::string_view kLayers = "layers.";
+  if (const auto at = module.find(kLayers); at != std::string_view::npos) {
+    const auto dot = module.find('.', at + kLayers.size());
+    if (dot != std::string_view::npos) return std::string(module.substr(dot + 1));
+  }
+  return std::string(module.substr(module.rfind('.') + 1));
 }
 
 Cut cut_of(const Layer& layer) {

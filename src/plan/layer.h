@@ -8,8 +8,8 @@
 //
 //   schemes   w4a16, w4a4, w4a4-token, fp8, w8a8, w8a8-token, bf16, f16, f32; -token: a scale for each token
 //   then      block32: columns of a block scale; rows: a scale for each row; bias; awq: a factor for each column;
-//   shards3: scales of
-//             3 row ranges; ownscales: experts have input scales of their own
+//             shards3: scales of 3 row ranges; ownscales: experts have input scales of their own; odd: a block scale is
+//             negative or NaN; tied: the weight is the embedding's
 #pragma once
 
 #include <cstdint>
@@ -48,6 +48,8 @@ struct Layer {
   bool has_bias = false;
   bool has_pre_quant_scale = false;
   bool is_transposed = false;  // in the file: no loader brings it into order
+  bool odd_scales = false;     // a block scale is negative or NaN, which loading finds
+  bool is_tied = false;        // its weight is that of the embedding, and counted there
   Cut cut = Cut::kNone;
   std::uint32_t row_unit = 1;  // rows that stay together: a head
   // Experts.
@@ -68,6 +70,9 @@ struct Layer {
 [[nodiscard]] std::string layer_text(const Layer& layer);
 // `where` begins errors: a file and a line.
 [[nodiscard]] Result<Layer> parse_layer(std::string_view line, const std::string& where);
+
+// "model.layers.7.mlp.gate" -> "mlp.gate"; "lm_head" stays.
+[[nodiscard]] std::string layer_kind(std::string_view module);
 
 // The cut that the last part of a kind's name means: o_proj and down_proj add up over ranks, q_proj gives rows.
 [[nodiscard]] Cut cut_of(const Layer& layer);

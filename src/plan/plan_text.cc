@@ -129,7 +129,7 @@ std::string layer_line(const PlannedLayer& line) {
   return text + fmt::format(" [{}]", line.layout);
 }
 
-std::string plan_text(const Plan& plan, const std::string& title) {
+std::string plan_table(const Plan& plan, const std::string& title) {
   std::vector<Row> rows = {
       {"layer", "scheme", "layers", "problem", "layout", "weights", "tokens", "kernel", "us", "workspace", "why"}};
   for (const PlannedLayer& line : plan.layers) add_rows(line, rows);
@@ -141,7 +141,11 @@ std::string plan_text(const Plan& plan, const std::string& title) {
     text += fmt::format(", of {}{}", bytes_text(static_cast<double>(gpu->caps.memory_bytes)),
                         needed > gpu->caps.memory_bytes ? ": they do not fit" : "");
   }
-  return text + "\n" + rejections_text(plan);
+  return text + "\n";
+}
+
+std::string plan_text(const Plan& plan, const std::string& title) {
+  return plan_table(plan, title) + rejections_text(plan);
 }
 
 }  // namespace nvfp4::plan

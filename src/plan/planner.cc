@@ -88,6 +88,15 @@ std::size_t Plan::num_unserved() const {
       std::count_if(layers.begin(), layers.end(), [](const PlannedLayer& line) { return line.ranges.empty(); }));
 }
 
+void Plan::add_up() {
+  weight_bytes = 0;
+  workspace_bytes = 0;
+  for (const PlannedLayer& line : layers) {
+    if (!line.layer.is_tied) weight_bytes += line.weight_bytes * line.layer.num_layers;
+    for (const KernelRange& range : line.ranges) workspace_bytes = std::max(workspace_bytes, range.workspace_bytes);
+  }
+}
+
 Result<ForcedKernel> parse_forced_kernel(std::string_view text) {
   const std::size_t equals = text.find('=');
   const std::size_t colon = text.substr(0, equals).find(':');
@@ -104,6 +113,18 @@ Result<ForcedKernel> parse_forced_kernel(std::string_view text) {
                "must be LAYERKIND=NAME or LAYERKIND:SCHEME=NAME, as mlp.experts:nvfp4_w4a4=moe_nvfp4_bf16_wgmma"};
 }
 
+Status plan_line(const Machine& machine, const Deployment& deployment, PlannedLayer& line) {
+  std::string_view kernel;
+  std::string where = line.kind();
+  for (const ForcedKernel& forced : deployment.forced) {
+    if (!is_meant(forced, line)) continue;
+    kernel = forced.kernel;
+    where = force_name(forced);
+    line.is_forced = true;
+  }
+  return plan_layer(machine, deployment, kernel, where, line);
+}
+
 Result<Plan> make_plan(std::span<const Layer> layers, const Machine& machine, const Deployment& deployment) {
   NVFP4_RETURN_IF_ERROR(check(deployment));
   Plan plan{machine, deployment, {}, 0, 0};
@@ -115,21 +136,8 @@ Result<Plan> make_plan(std::span<const Layer> layers, const Machine& machine, co
                                    [&](const PlannedLayer& line) { return is_meant(forced, line); });
     if (!found) return nothing_is_meant(forced, plan.layers);
   }
-  for (PlannedLayer& line : plan.layers) {
-    std::string_view kernel;
-    std::string where = line.kind();
-    for (const ForcedKernel& forced : deployment.forced) {
-      if (!is_meant(forced, line)) continue;
-      kernel = forced.kernel;
-      where = force_name(forced);
-      line.is_forced = true;
-    }
-    NVFP4_RETURN_IF_ERROR(plan_layer(machine, deployment, kernel, where, line));
-    plan.weight_bytes += line.weight_bytes * line.layer.num_layers;
-    for (const KernelRange& range : line.ranges) {
-      plan.workspace_bytes = std::max(plan.workspace_bytes, range.workspace_bytes);
-    }
-  }
+  for (PlannedLayer& line : plan.layers) NVFP4_RETURN_IF_ERROR(plan_line(machine, deployment, line));
+  plan.add_up();
   return plan;
 }
 

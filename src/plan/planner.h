@@ -27,12 +27,19 @@ struct ForcedKernel {
 // "mlp.experts=moe_nvfp4_bf16_wgmma", "mlp.experts:nvfp4_w4a4=..."
 [[nodiscard]] Result<ForcedKernel> parse_forced_kernel(std::string_view text);
 
+// A kernel that may not serve, and why: it computed a wrong answer on this machine.
+struct RefusedKernel {
+  std::string kernel;
+  std::string reason;
+};
+
 struct Deployment {
   ActivationRequest activations = ActivationRequest::kCheckpoint;
   Ranks ranks;
   bool batch_invariant = false;
   std::uint32_t max_tokens = 8192;  // of a step
   std::vector<ForcedKernel> forced;
+  std::vector<RefusedKernel> refused;
 };
 
 struct ExpectedTime {
@@ -83,6 +90,7 @@ struct Plan {
   std::size_t workspace_bytes = 0;  // of the layer that needs the most; layers share it
 
   [[nodiscard]] std::size_t num_unserved() const;  // kinds of layers
+  void add_up();                                   // sets both sums
 };
 
 // The problem of a line of a processor's plan, as one rank has it.
@@ -90,6 +98,9 @@ struct Plan {
 
 // What is done with a layer's inputs.
 [[nodiscard]] Result<checkpoint::ActivationChoice> choose_activation(const Layer& layer, ActivationRequest request);
+
+// Fills in a line of which layer and projection are set.
+[[nodiscard]] Status plan_line(const Machine& machine, const Deployment& deployment, PlannedLayer& line);
 
 // A layer that no kernel serves is in the plan. An Error is what cannot be asked for: a forced kernel that does not
 // serve, a name that nothing has, a cut that leaves a rank without work.

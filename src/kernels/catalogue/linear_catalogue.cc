@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/cpu_portable/linear_loops.h"
@@ -30,9 +31,15 @@ std::vector<LinearKernel> all_kernels() {
 
 }  // namespace
 
-std::span<const LinearKernel> linear_kernels() {
+std::span<const LinearKernel> built_in_linear_kernels() {
   static const std::vector<LinearKernel> kernels = all_kernels();
   return kernels;
+}
+
+const LinearKernel* find_linear_kernel(std::string_view name) {
+  const std::span<const LinearKernel> kernels = linear_kernels();
+  const auto found = std::find_if(kernels.begin(), kernels.end(), [&](const auto& each) { return each.name == name; });
+  return found == kernels.end() ? nullptr : &*found;
 }
 
 std::string linear_kernel_refusal(const LinearKernel& kernel, const LinearProblem& problem,

@@ -11,6 +11,10 @@
 namespace nvfp4::kernels {
 
 [[nodiscard]] std::span<const LinearKernel> linear_kernels();
+// The same; what linear_kernels() is, unless a program brings its own list (linear_kernels.cc).
+[[nodiscard]] std::span<const LinearKernel> built_in_linear_kernels();
+// Null when none has that name.
+[[nodiscard]] const LinearKernel* find_linear_kernel(std::string_view name);
 
 // Empty when the kernel serves the problem where the instruction set is allowed, else why not, in words.
 [[nodiscard]] std::string linear_kernel_refusal(const LinearKernel& kernel, const LinearProblem& problem,
