@@ -1,7 +1,10 @@
-// Lists of layers and descriptions of machines: any text is an Error or a plan, for any machine and number of ranks.
+// Lists of layers, descriptions of machines, tables: any text is an Error or a plan, for any machine and number of
+// ranks.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
+#include <utility>
 
 #include "plan/inventory.h"
 #include "plan/machine_file.h"
@@ -15,6 +18,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data) + 2, size - 2);
   auto machine = parse_machine(text, "machine.json");
   auto inventory = parse_layers(text, "layers");
+  auto table = parse_measured_table(text, "table.json");
+  if (table) {
+    static_cast<void>(check_measured_table(*table, table->machine, table->build));
+    static_cast<void>(parse_measured_table(measured_table_json(*table), "again.json"));
+    machine = table->machine;
+  }
   if (machine) {
     static_cast<void>(parse_machine(machine_json(*machine), "again.json"));
     inventory =
@@ -30,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   deployment.ranks = {1U + data[1] % 8, 1U + data[1] / 8 % 4};
   deployment.max_tokens = 1U << (data[1] / 32);
   deployment.batch_invariant = data[0] >= 128;
+  if (table) deployment.table = std::make_shared<MeasuredTable>(std::move(table).value());
   const auto plan = make_plan(inventory->layers, *machine, deployment);
   if (plan) static_cast<void>(plan_text(*plan, "fuzz"));
   return 0;

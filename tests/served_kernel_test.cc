@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -106,9 +107,7 @@ prepare::PreparedWeight weight_of(const plan::Layer& layer, WorkerPool& pool) {
 // Runs a layer of the plan's choice and says which kernels were called.
 class Runner {
  public:
-  Runner(const plan::Layer& layer, std::string_view kernel) {
-    plan::Deployment deployment;
-    deployment.forced = {{layer.kind, "", std::string(kernel)}};
+  Runner(const plan::Layer& layer, const plan::Deployment& deployment) {
     auto plan = plan::make_plan(std::vector{layer}, plan::cpu_of("here", best_instruction_set(), 2), deployment);
     EXPECT_TRUE(plan) << plan.error().to_string();
     for (const plan::PlannedLayer& line : plan->layers) {
@@ -162,7 +161,9 @@ TEST(ServedKernel, IsTheOneThatIsNamedForEveryEntryOfTheCatalogue) {
           const plan::Layer layer = layer_of(weight, activation, num_experts);
           const auto problem = plan::linear_problem(layer, num_experts > 1 ? "up_proj" : "");
           if (!linear_kernel_refusal(kernel, problem, best_instruction_set()).empty()) continue;
-          Runner runner(layer, kernel.name);
+          plan::Deployment deployment;
+          deployment.forced = {{layer.kind, "", std::string(kernel.name)}};
+          Runner runner(layer, deployment);
           const std::set<std::string> expected = {std::string(kernel.name)};
           EXPECT_EQ(runner.named(), expected);
           for (const std::uint32_t num_rows : {1U, 35U}) {
@@ -176,6 +177,27 @@ TEST(ServedKernel, IsTheOneThatIsNamedForEveryEntryOfTheCatalogue) {
   }
   for (const kernels::LinearKernel& kernel : kernels::linear_kernels()) {
     EXPECT_EQ(tested.contains(std::string(kernel.name)), runs_here(kernel.needs)) << kernel.name;
+  }
+}
+
+// A table may give a layer to several kernels in turn: for so many tokens the one that the plan names for them.
+TEST(ServedKernel, IsTheOneOfItsTokens) {
+  if (!runs_here(InstructionSet::kAvx512)) GTEST_SKIP() << "this processor has one kernel for tiles";
+  const plan::Layer layer = layer_of(WeightFormat::kNvfp4, Activation::k16Bit, 1);
+  plan::MeasuredTable table;
+  table.problems.push_back({plan::problem_text(layer),
+                            {{4, {{"linear_nvfp4_f32_avx2", 1}, {"linear_nvfp4_f32_avx512", 2}}},
+                             {8, {{"linear_nvfp4_f32_avx2", 2}, {"linear_nvfp4_f32_avx512", 1}}}}});
+  plan::Deployment deployment;
+  deployment.table = std::make_shared<plan::MeasuredTable>(std::move(table));
+  Runner runner(layer, deployment);
+  for (const bool gated : {false, true}) {
+    for (const std::uint32_t num_tokens : {1U, 4U}) {
+      EXPECT_EQ(runner.run(num_tokens, gated), std::set<std::string>{"linear_nvfp4_f32_avx2"}) << num_tokens;
+    }
+    for (const std::uint32_t num_tokens : {5U, 8U, 600U}) {
+      EXPECT_EQ(runner.run(num_tokens, gated), std::set<std::string>{"linear_nvfp4_f32_avx512"}) << num_tokens;
+    }
   }
 }
 

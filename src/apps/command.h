@@ -35,6 +35,7 @@ Command add_bench_command(CLI::App& app);
 Command add_plan_command(CLI::App& app);
 Command add_devices_command(CLI::App& app);
 Command add_selftest_command(CLI::App& app);
+Command add_tune_command(CLI::App& app);
 
 // Prints "error: ..." as one line on stderr and returns kBadInput.
 int report(const Error& error);

@@ -12,6 +12,7 @@
 #include "base/cpu_topology.h"
 #include "device/device.h"
 #include "kernels/catalogue/linear_catalogue.h"
+#include "nvfp4/version.h"
 #include "plan/machine_file.h"
 
 namespace nvfp4::apps {
@@ -45,6 +46,17 @@ Result<plan::Machine> machine_argument(const std::string& name) {
   return plan::parse_machine(*text, name);
 }
 
+Result<std::shared_ptr<const plan::MeasuredTable>> table_argument(const std::string& file,
+                                                                  const plan::Machine& machine) {
+  if (file.empty()) return std::shared_ptr<const plan::MeasuredTable>();
+  const auto text = read_text(file);
+  NVFP4_RETURN_IF_ERROR(text);
+  auto table = plan::parse_measured_table(*text, file);
+  NVFP4_RETURN_IF_ERROR(table);
+  NVFP4_RETURN_IF_ERROR(plan::check_measured_table(*table, machine, build_name()));
+  return std::shared_ptr<const plan::MeasuredTable>(std::make_shared<plan::MeasuredTable>(std::move(table).value()));
+}
+
 BuiltFor built_for() {
   BuiltFor built;
   for (const InstructionSet set : kInstructionSets) {
@@ -64,6 +76,19 @@ BuiltFor built_for() {
   }
 #endif
   return built;
+}
+
+std::string build_name() {
+#if defined(__clang__)
+  std::string name = fmt::format("{} Clang {}.{}", version(), __clang_major__, __clang_minor__);
+#else
+  std::string name = fmt::format("{} GNU {}.{}", version(), __GNUC__, __GNUC_MINOR__);
+#endif
+#if !defined(__OPTIMIZE__)
+  name += " unoptimised";
+#endif
+  for (const std::string& gpu : built_for().gpu_architectures) name += " " + gpu;
+  return name;
 }
 
 }  // namespace nvfp4::apps

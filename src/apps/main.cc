@@ -57,7 +57,7 @@ int run(int argc, char** argv) {
   const std::vector<Command> commands{add_inspect_command(app), add_dequantize_command(app), add_check_command(app),
                                       add_run_command(app),     add_logits_command(app),     add_tokenize_command(app),
                                       add_eval_command(app),    add_bench_command(app),      add_plan_command(app),
-                                      add_devices_command(app), add_selftest_command(app)};
+                                      add_devices_command(app), add_selftest_command(app),   add_tune_command(app)};
   if (argc > 1 && argv[1][0] != '-' && !is_command(commands, argv[1])) return unknown_command(argv[1], commands);
   try {
     app.parse(argc, argv);

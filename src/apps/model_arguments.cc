@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/here.h"
 #include "apps/input.h"
 #include "apps/machine.h"
 #include "apps/progress.h"
@@ -43,6 +44,9 @@ Result<models::LoadOptions> load_options(const ModelArguments& arguments, Runnab
     NVFP4_RETURN_IF_ERROR(forced);
     options.forced.push_back(std::move(forced).value());
   }
+  auto table = table_argument(arguments.table, models::machine_of(options, *out.pool));
+  NVFP4_RETURN_IF_ERROR(table);
+  options.table = std::move(table).value();
   options.selftest = !arguments.no_selftest;
   options.on_selftest = [&arguments, &out](const layers::TestedPlan& tested) {
     out.num_selftests = tested.tests.size();
@@ -150,6 +154,7 @@ void add_model_arguments(CLI::App& parser, ModelArguments& arguments) {
   add_instruction_set_option(parser, arguments.instruction_set);
   parser.add_option("--kernel", arguments.kernels, "LAYERKIND[:SCHEME]=NAME: this kernel and no other")
       ->allow_extra_args(false);
+  parser.add_option("--table", arguments.table, "choose kernels by what nvfp4 tune measured: a file that it wrote");
   parser.add_flag("--no-selftest", arguments.no_selftest,
                   "do not compare kernels with a known answer before they serve");
   parser.add_option("--threads", arguments.num_threads, "worker threads (one a core)")->check(whole_number(0, 1024));

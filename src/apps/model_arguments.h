@@ -32,6 +32,7 @@ struct ModelArguments {
   std::string instruction_set = "auto";
   std::size_t num_threads = 0;  // 0: one a core
   std::vector<std::string> kernels;
+  std::string table;
   bool no_selftest = false;
   bool quiet = false;
 };

@@ -17,15 +17,19 @@ namespace {
 struct Options {
   PlanArguments model;
   std::string device = "cpu";
+  std::string table;
   bool json = false;
   bool short_lines = false;
 };
 
 Result<int> run(const Options& options) {
-  const auto deployment = deployment_of(options.model);
+  auto deployment = deployment_of(options.model);
   NVFP4_RETURN_IF_ERROR(deployment);
   const auto machine = machine_argument(options.device);
   NVFP4_RETURN_IF_ERROR(machine);
+  auto table = table_argument(options.table, *machine);
+  NVFP4_RETURN_IF_ERROR(table);
+  deployment->table = std::move(table).value();
   const auto inventory = read_layers(options.model, "nvfp4 plan");
   NVFP4_RETURN_IF_ERROR(inventory);
   const auto plan = plan::make_plan(inventory->layers, *machine, *deployment);
@@ -63,6 +67,7 @@ Command add_plan_command(CLI::App& app) {
   parser->add_flag("--batch-invariant", deployment.batch_invariant,
                    "a token's bits do not depend on the tokens beside it");
   parser->add_option("--max-tokens", deployment.max_tokens, "of a step (8192)")->check(whole_number(1, 1 << 20));
+  parser->add_option("--table", options->table, "choose by what nvfp4 tune measured: a file that it wrote");
   parser->add_flag("--json", options->json, "as JSON");
   parser->add_flag("--short", options->short_lines, "one line for each kind of layer: kernels and layout");
   return {parser, [options] { return run_and_report(*options); }};

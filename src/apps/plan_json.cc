@@ -58,6 +58,7 @@ nlohmann::ordered_json plan_json(const plan::Plan& plan) {
               {"max_tokens", deployment.max_tokens},
               {"weight_bytes", plan.weight_bytes},
               {"workspace_bytes", plan.workspace_bytes}};
+  if (deployment.table != nullptr) out["table"] = deployment.table->label;
   out["layers"] = Json::array();
   for (const plan::PlannedLayer& line : plan.layers) out["layers"].push_back(layer_json(line));
   return out;

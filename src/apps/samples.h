@@ -11,6 +11,7 @@ class Samples {
  public:
   void add(double value) { values_.push_back(value); }
   [[nodiscard]] std::size_t size() const { return values_.size(); }
+  [[nodiscard]] double last() const { return values_.back(); }
   [[nodiscard]] double mean() const {
     double sum = 0;
     for (const double value : values_) sum += value;

@@ -60,8 +60,8 @@ Result<PlannedKernels> plan_kernels(const plan::Inventory& inventory, const Load
   deployment.activations = options.activations;
   deployment.forced = options.forced;
   deployment.max_tokens = options.max_tokens;
-  const plan::Machine machine =
-      plan::cpu_of(options.processor_name, options.instruction_set, static_cast<std::uint32_t>(pool.num_workers()));
+  deployment.table = options.table;
+  const plan::Machine machine = machine_of(options, pool);
   if (!options.selftest) {
     auto plan = plan::make_plan(inventory.layers, machine, deployment);
     NVFP4_RETURN_IF_ERROR(plan);
@@ -74,6 +74,10 @@ Result<PlannedKernels> plan_kernels(const plan::Inventory& inventory, const Load
 }
 
 }  // namespace
+
+plan::Machine machine_of(const LoadOptions& options, const WorkerPool& pool) {
+  return plan::cpu_of(options.processor_name, options.instruction_set, static_cast<std::uint32_t>(pool.num_workers()));
+}
 
 Result<std::unique_ptr<LanguageModel>> load_model(const Checkpoint& checkpoint, const std::string& label,
                                                   const LoadOptions& options, WorkerPool& pool) {

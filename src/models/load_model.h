@@ -25,11 +25,15 @@ struct LoadOptions {
   InstructionSet instruction_set = best_instruction_set();
   std::string processor_name = "this processor";
   std::vector<plan::ForcedKernel> forced;
-  bool selftest = true;            // of the kernels that are planned: layers/tested_plan.h
-  std::uint32_t max_tokens = 512;  // of a step, for the plan; more are possible
+  std::shared_ptr<const plan::MeasuredTable> table;  // of machine_of() these options; null: none
+  bool selftest = true;                              // of the kernels that are planned: layers/tested_plan.h
+  std::uint32_t max_tokens = 512;                    // of a step, for the plan; more are possible
   std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> on_progress;
   std::function<void(const layers::TestedPlan& tested)> on_selftest;  // before weights are read
 };
+
+// The processor that a model is planned for.
+[[nodiscard]] plan::Machine machine_of(const LoadOptions& options, const WorkerPool& pool);
 
 // Plans, then prepares weight by weight for the kernels of the plan; the checkpoint may go afterwards. `label` (the
 // directory) begins error messages.

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nvfp4::models {
@@ -85,6 +87,34 @@ TEST(PlannedKernels, AnEmbeddingIsMultipliedWithWhereItIsTheHead) {
   EXPECT_THAT(names(tied.kernels_of(weight("model.embed_tokens"))), testing::ElementsAre("linear_nvfp4_f32_avx2"));
   PlannedKernels untied = planned({"1 embed_tokens embedding/w4a16/n64/k128", "1 lm_head linear/w4a16/n64/k128"});
   EXPECT_THAT(names(untied.kernels_of(weight("model.embed_tokens"))), testing::IsEmpty());
+}
+
+// A table's tokens are rows of a layer; each token is top_k rows of experts.
+TEST(PlannedKernels, RangesOfTokensBecomeRangesOfRows) {
+  plan::MeasuredTable table;
+  for (const char* problem : {"linear/w4a16/n64/k128", "moe/w4a16/silu/h128/i64/e8/k3 up_proj"}) {
+    table.problems.push_back({problem,
+                              {{4, {{"linear_nvfp4_f32_avx2", 1}, {"linear_nvfp4_f32_avx512", 2}}},
+                               {8, {{"linear_nvfp4_f32_avx2", 2}, {"linear_nvfp4_f32_avx512", 1}}}}});
+  }
+  plan::Deployment deployment;
+  deployment.table = std::make_shared<plan::MeasuredTable>(std::move(table));
+  const std::vector<plan::Layer> layers = {*plan::parse_layer("1 mlp.up_proj linear/w4a16/n64/k128", "test"),
+                                           *plan::parse_layer("1 mlp.experts moe/w4a16/silu/h128/i64/e8/k3", "test")};
+  auto plan = plan::make_plan(layers, *plan::find_machine("cpu-avx512"), deployment);
+  ASSERT_TRUE(plan);
+  PlannedKernels kernels(std::move(plan).value());
+  const auto ends = [&](const prepare::PreparedWeight& of) {
+    std::vector<std::uint32_t> rows;
+    const auto serving_kernels = kernels.kernels_of(of);
+    EXPECT_TRUE(serving_kernels);
+    for (const layers::ServingKernel& serving : *serving_kernels) rows.push_back(serving.last_rows);
+    return rows;
+  };
+  prepare::PreparedWeight experts = weight("model.layers.0.mlp.experts.gate_proj");
+  experts.num_experts = 8;
+  EXPECT_THAT(ends(weight("model.layers.0.mlp.up_proj")), testing::ElementsAre(4, layers::ServingKernel::kAllRows));
+  EXPECT_THAT(ends(experts), testing::ElementsAre(12, layers::ServingKernel::kAllRows));
 }
 
 TEST(PlannedKernels, NoneServesWhatAllRefuse) {

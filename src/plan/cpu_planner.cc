@@ -9,6 +9,7 @@
 #include "layouts/tile_16x64.h"
 #include "plan/cost.h"
 #include "plan/layer_planner.h"
+#include "plan/measured_choice.h"
 
 namespace nvfp4::plan {
 namespace {
@@ -72,6 +73,104 @@ Error forced_kernel_refuses(const std::string& where, std::string_view name, con
   return Error{ErrorCode::kUnsupported, where, fmt::format("{}; these serve it: {}", why, candidates)};
 }
 
+// Kernels for tiles give the same bits, so that they may take turns; any other serves all numbers of tokens: a token's
+// bits must not depend on how many there are.
+std::string turns_group(const LinearKernel& kernel) {
+  return kernel.layout == WeightLayout::kTile16x64 ? "tile_16x64" : std::string(kernel.name);
+}
+
+class KernelPlanner {
+ public:
+  KernelPlanner(const Cpu& cpu, const Deployment& deployment, const Layer& shard, const LinearProblem& problem,
+                PlannedLayer& line)
+      : cpu_(cpu), deployment_(deployment), shard_(shard), problem_(problem), line_(line) {}
+
+  // `kernel`: the one that is forced, or empty.
+  Status plan(std::string_view kernel, const std::string& where) {
+    for (const LinearKernel& candidate : kernels::linear_kernels()) {
+      if (refusal(candidate).empty()) accepting_.push_back(&candidate);
+    }
+    if (!kernel.empty()) return plan_forced(kernel, where);
+    if (deployment_.table != nullptr) plan_by_table();
+    if (line_.ranges.empty() && !accepting_.empty()) {
+      add_range(*accepting_.front(), 1, deployment_.max_tokens,
+                accepting_.size() == 1 ? "the only one that serves it"
+                                       : fmt::format("the first of {} that serve it", accepting_.size()));
+    }
+    reject_others(kernel);
+    return {};
+  }
+
+ private:
+  [[nodiscard]] std::string refusal(const LinearKernel& kernel) const {
+    return refusal_of(kernel, problem_, cpu_, deployment_);
+  }
+
+  Status plan_forced(std::string_view kernel, const std::string& where) {
+    const LinearKernel* const meant = kernels::find_linear_kernel(kernel);
+    const std::string why = meant == nullptr ? "" : refusal(*meant);
+    if (meant == nullptr || !why.empty()) {
+      return forced_kernel_refuses(where, kernel, why, problem_, cpu_, deployment_);
+    }
+    add_range(*meant, 1, deployment_.max_tokens, "asked for");
+    reject_others(kernel);
+    return {};
+  }
+
+  void plan_by_table() {
+    measured_ = deployment_.table->find(measured_problem(shard_, line_.projection));
+    if (measured_ == nullptr) return;
+    const std::vector<Candidate> candidates = cpu_candidates(cpu_, deployment_, shard_, line_.projection);
+    for (const MeasuredRange& range : choose_measured(candidates, *measured_, deployment_.max_tokens)) {
+      add_range(*kernels::find_linear_kernel(candidates[range.candidate_idx].kernel), range.first_tokens,
+                range.last_tokens, range.reason);
+    }
+    is_by_table_ = !line_.ranges.empty();
+  }
+
+  void add_range(const LinearKernel& kernel, std::uint32_t first, std::uint32_t last, std::string reason) {
+    line_.layout = kernel.layout == WeightLayout::kTile16x64 ? "tile_16x64" : "row_major";
+    line_.weight_bytes = weight_bytes(problem_, kernel.layout);
+    KernelRange range{first, last, std::string(kernel.name), std::move(reason), 0, {}};
+    const std::uint64_t rows_of_token = shard_.operation == Operation::kExperts ? shard_.top_k : 1;
+    range.workspace_bytes =
+        kernel.workspace_bytes(problem_, static_cast<std::uint32_t>(last * rows_of_token), cpu_.num_workers);
+    for (const std::uint32_t tokens : sampled_tokens(first, last)) {
+      const double measured = measured_ == nullptr ? 0 : measured_us(*measured_, kernel.name, tokens);
+      range.times.push_back({tokens, measured > 0 ? measured : time_us(shard_, line_, kernel, cpu_, tokens), ""});
+    }
+    line_.ranges.push_back(std::move(range));
+  }
+
+  // All others, for each range; for all tokens where nothing serves.
+  void reject_others(std::string_view forced) {
+    const bool is_served = !line_.ranges.empty();
+    const std::vector<KernelRange> ranges =
+        is_served ? line_.ranges : std::vector<KernelRange>{{1, deployment_.max_tokens, "", "", 0, {}}};
+    for (const KernelRange& range : ranges) {
+      for (const LinearKernel& candidate : kernels::linear_kernels()) {
+        if (candidate.name == range.kernel) continue;
+        std::string why = refusal(candidate);
+        if (why.empty() && !forced.empty()) why = "serves it, too; another was asked for";
+        if (why.empty() && is_by_table_) {
+          why = measured_rejection(*measured_, candidate.name, range.kernel, range.last_tokens);
+        }
+        if (why.empty()) why = fmt::format("serves it, too; {} comes first", range.kernel);
+        add_rejection(line_, candidate.name, range.first_tokens, range.last_tokens, std::move(why));
+      }
+    }
+  }
+
+  const Cpu& cpu_;
+  const Deployment& deployment_;
+  const Layer& shard_;
+  const LinearProblem& problem_;
+  PlannedLayer& line_;
+  std::vector<const LinearKernel*> accepting_;
+  const MeasuredProblem* measured_ = nullptr;
+  bool is_by_table_ = false;
+};
+
 }  // namespace
 
 // A projection of experts is a grouped linear layer.
@@ -86,6 +185,18 @@ LinearProblem linear_problem(const Layer& shard, std::string_view projection) {
   problem.block_size = shard.block_size;
   problem.odd_scales = shard.odd_scales;
   return problem;
+}
+
+std::vector<Candidate> cpu_candidates(const Cpu& cpu, const Deployment& deployment, const Layer& shard,
+                                      std::string_view projection) {
+  std::vector<Candidate> candidates;
+  if (!refusal_of(shard).empty()) return candidates;
+  const LinearProblem problem = linear_problem(shard, projection);
+  for (const LinearKernel& kernel : kernels::linear_kernels()) {
+    if (!refusal_of(kernel, problem, cpu, deployment).empty()) continue;
+    candidates.push_back({kernel.name, turns_group(kernel), [](std::uint32_t) { return true; }});
+  }
+  return candidates;
 }
 
 Status plan_on_cpu(const Cpu& cpu, const Deployment& deployment, const Layer& shard, std::string_view kernel,
@@ -103,40 +214,7 @@ Status plan_on_cpu(const Cpu& cpu, const Deployment& deployment, const Layer& sh
     line.rejections.push_back({"any kernel for processors", 1, deployment.max_tokens, std::move(why), true});
     return {};
   }
-  const LinearKernel* chosen = nullptr;
-  std::string forced_refusal;
-  std::size_t num_accepting = 0;
-  for (const LinearKernel& candidate : kernels::linear_kernels()) {
-    std::string why = refusal_of(candidate, problem, cpu, deployment);
-    const bool accepts = why.empty();
-    num_accepting += accepts ? 1 : 0;
-    const bool is_meant = kernel.empty() || candidate.name == kernel;
-    if (accepts && is_meant && chosen == nullptr) {
-      chosen = &candidate;
-      continue;
-    }
-    if (!kernel.empty() && is_meant) forced_refusal = why;
-    if (accepts)
-      why = kernel.empty() ? fmt::format("serves it, too; {} comes first", chosen->name)
-                           : "serves it, too; another was asked for";
-    add_rejection(line, candidate.name, 1, deployment.max_tokens, std::move(why));
-  }
-  if (chosen == nullptr) {
-    if (kernel.empty()) return {};
-    return forced_kernel_refuses(where, kernel, forced_refusal, problem, cpu, deployment);
-  }
-  line.layout = chosen->layout == WeightLayout::kTile16x64 ? "tile_16x64" : "row_major";
-  line.weight_bytes = weight_bytes(problem, chosen->layout);
-  KernelRange range{1, deployment.max_tokens, std::string(chosen->name), "", 0, {}};
-  range.reason = !kernel.empty()      ? "asked for"
-                 : num_accepting == 1 ? "the only one that serves it"
-                                      : fmt::format("the first of {} that serve it", num_accepting);
-  range.workspace_bytes = chosen->workspace_bytes(problem, deployment.max_tokens, cpu.num_workers);
-  for (const std::uint32_t tokens : sampled_tokens(1, deployment.max_tokens)) {
-    range.times.push_back({tokens, time_us(shard, line, *chosen, cpu, tokens), ""});
-  }
-  line.ranges.push_back(std::move(range));
-  return {};
+  return KernelPlanner(cpu, deployment, shard, problem, line).plan(kernel, where);
 }
 
 }  // namespace nvfp4::plan

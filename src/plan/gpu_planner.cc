@@ -11,6 +11,7 @@
 #include "layouts/fragment_16x64.h"
 #include "plan/cost.h"
 #include "plan/layer_planner.h"
+#include "plan/measured_choice.h"
 
 namespace nvfp4::plan {
 namespace {
@@ -110,72 +111,144 @@ std::string refusal_of(const Layer& shard) {
   return {};
 }
 
-// Why an offer does not serve these tokens, although another one does.
+// Kernels of one layout may take turns; none may where a token's bits must not depend on how many there are.
 template <class Offer, class Problem>
-std::string rejection_of(const Offer& offer, const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens,
-                         std::string_view chosen, bool is_forced) {
-  if (std::string why = offer.refusal(problem, caps, num_tokens); !why.empty()) return why;
-  if (is_forced) return fmt::format("serves it, too; {} was asked for", chosen);
-  if (num_tokens > offer.best_max_tokens) {
-    return fmt::format("serves it, too; {} is faster for more than {} tokens", chosen, offer.best_max_tokens);
+std::vector<Candidate> candidates(std::span<const Offer> offers, const Problem& problem, const Gpu& gpu,
+                                  const Deployment& deployment) {
+  std::vector<Candidate> out;
+  for (const Offer& offer : offers) {
+    out.push_back({offer.name, std::string(deployment.batch_invariant ? offer.name : layout_name(offer.nvfp4_layout)),
+                   [&offer, problem, caps = gpu.caps](std::uint32_t tokens) {
+                     return offer.refusal(problem, caps, tokens).empty();
+                   }});
   }
-  return fmt::format("serves it, too; {} comes first", chosen);
+  return out;
 }
 
+// A layer's kernels and what they are chosen for.
 template <class Plan, class Offer, class Problem>
-Status plan_with(std::span<const Offer> offers, const Problem& problem, const Gpu& gpu, const Deployment& deployment,
-                 const Layer& shard, std::string_view kernel, const std::string& where, PlannedLayer& line) {
-  const DeviceCaps& caps = gpu.caps;
-  const auto schedule = kernels::DeviceSchedule<Offer, Plan>::make(
-      deployment.max_tokens,
-      [&](std::uint32_t tokens) { return kernels::choose_offer(problem, caps, tokens, where, kernel); },
-      [&](const Offer& offer, std::uint32_t tokens) -> Result<Plan> { return offer.outline(problem, caps, tokens); });
-  if (!schedule && !kernel.empty()) {
+class OfferPlanner {
+ public:
+  OfferPlanner(std::span<const Offer> offers, const Problem& problem, const Gpu& gpu, const Deployment& deployment,
+               const Layer& shard, PlannedLayer& line)
+      : offers_(offers), problem_(problem), gpu_(gpu), deployment_(deployment), shard_(shard), line_(line) {}
+
+  // `kernel`: the one that is forced, or empty.
+  Status plan(std::string_view kernel, const std::string& where) {
+    if (kernel.empty() && deployment_.table != nullptr) choose_by_table();
+    auto schedule = ranges_.empty() ? schedule_by_list(kernel, where) : schedule_by_table();
+    if (!schedule && !kernel.empty()) return forced_error(schedule.error());
+    if (!schedule) {
+      for (const Offer& offer : offers_) {
+        add_rejection(line_, offer.name, 1, deployment_.max_tokens,
+                      offer.refusal(problem_, gpu_.caps, deployment_.max_tokens));
+      }
+      return {};
+    }
+    line_.layout = shard_.weight == WeightFormat::kNvfp4 ? layout_name(schedule->nvfp4_layout()) : "row_major";
+    std::uint32_t first = 1;
+    for (std::size_t i = 0; i < schedule->ranges().size(); ++i) {
+      add_range(schedule->ranges()[i], first, i < ranges_.size() ? ranges_[i].reason : std::string());
+      first = schedule->ranges()[i].max_tokens + 1;
+    }
+    return {};
+  }
+
+ private:
+  using Schedule = kernels::DeviceSchedule<Offer, Plan>;
+
+  [[nodiscard]] Result<Plan> outline(const Offer& offer, std::uint32_t tokens) const {
+    return offer.outline(problem_, gpu_.caps, tokens);
+  }
+  [[nodiscard]] Result<Schedule> schedule_by_list(std::string_view kernel, const std::string& where) const {
+    return Schedule::make(
+        deployment_.max_tokens,
+        [&](std::uint32_t tokens) { return kernels::choose_offer(problem_, gpu_.caps, tokens, where, kernel); },
+        [&](const Offer& offer, std::uint32_t tokens) { return outline(offer, tokens); });
+  }
+  [[nodiscard]] Result<Schedule> schedule_by_table() const {
+    std::vector<std::pair<std::uint32_t, const Offer*>> chosen;
+    for (const MeasuredRange& range : ranges_) chosen.emplace_back(range.last_tokens, &offers_[range.candidate_idx]);
+    return Schedule::of(chosen, [&](const Offer& offer, std::uint32_t tokens) { return outline(offer, tokens); });
+  }
+
+  void choose_by_table() {
+    measured_ = deployment_.table->find(measured_problem(shard_, ""));
+    if (measured_ == nullptr) return;
+    ranges_ = choose_measured(candidates(offers_, problem_, gpu_, deployment_), *measured_, deployment_.max_tokens);
+  }
+
+  [[nodiscard]] Error forced_error(Error error) const {
     std::string candidates;
-    for (const Offer& offer : offers) {
-      if (!offer.refusal(problem, caps, deployment.max_tokens).empty()) continue;
+    for (const Offer& offer : offers_) {
+      if (!offer.refusal(problem_, gpu_.caps, deployment_.max_tokens).empty()) continue;
       candidates += fmt::format("{}{}", candidates.empty() ? "" : ", ", offer.name);
     }
-    Error error = schedule.error();
     if (error.code == ErrorCode::kUnsupported) {
       error.message += candidates.empty() ? "; no other kernel serves it, either" : "; these serve it: " + candidates;
     }
     return error;
   }
-  if (!schedule) {
-    for (const Offer& offer : offers) {
-      add_rejection(line, offer.name, 1, deployment.max_tokens, offer.refusal(problem, caps, deployment.max_tokens));
-    }
-    return {};
-  }
-  line.layout = shard.weight == WeightFormat::kNvfp4 ? layout_name(schedule->nvfp4_layout()) : "row_major";
-  std::uint32_t first = 1;
-  for (const auto& range : schedule->ranges()) {
+
+  void add_range(const typename Schedule::Range& range, std::uint32_t first, std::string measured_reason) {
     const Offer& chosen = range.kernel;
-    KernelRange out{first, range.max_tokens, std::string(chosen.name), "", 0, {}};
-    out.reason = line.is_forced                             ? "asked for"
-                 : range.max_tokens < deployment.max_tokens ? "fastest for few tokens"
-                                                            : "first that serves it";
+    KernelRange out{first, range.max_tokens, std::string(chosen.name), std::move(measured_reason), 0, {}};
+    if (out.reason.empty()) {
+      out.reason = line_.is_forced                             ? "asked for"
+                   : range.max_tokens < deployment_.max_tokens ? "fastest for few tokens"
+                                                               : "first that serves it";
+    }
     out.workspace_bytes = range.workspace_begin + range.plan.sizes.workspace_bytes;
     for (const std::uint32_t tokens : sampled_tokens(first, range.max_tokens)) {
-      const Work work = work_of(shard, shard.activation, line.layer.num_experts, line.weight_bytes, tokens);
-      const double us = chosen.time_us == nullptr
-                            ? gpu_time_us(work, chosen.speed(caps), gpu.rates)
-                            : chosen.time_us(problem, caps, tokens) + work.num_roundings * kRoundingUs;
-      out.times.push_back({tokens, us, chosen.tiling == nullptr ? "" : chosen.tiling(problem, caps, tokens)});
+      out.times.push_back({tokens, time_us(chosen, tokens),
+                           chosen.tiling == nullptr ? "" : chosen.tiling(problem_, gpu_.caps, tokens)});
     }
-    for (const Offer& offer : offers) {
+    for (const Offer& offer : offers_) {
       if (offer.name == chosen.name) continue;
-      add_rejection(line, offer.name, first, range.max_tokens,
-                    rejection_of(offer, problem, caps, range.max_tokens, chosen.name, line.is_forced));
+      add_rejection(line_, offer.name, first, range.max_tokens, rejection(offer, range.max_tokens, chosen));
     }
-    line.ranges.push_back(std::move(out));
-    first = range.max_tokens + 1;
+    line_.ranges.push_back(std::move(out));
   }
-  return {};
-}
+
+  [[nodiscard]] double time_us(const Offer& offer, std::uint32_t tokens) const {
+    const double measured = measured_ == nullptr ? 0 : measured_us(*measured_, offer.name, tokens);
+    if (measured > 0) return measured;
+    const Work work = work_of(shard_, shard_.activation, line_.layer.num_experts, line_.weight_bytes, tokens);
+    if (offer.time_us == nullptr) return gpu_time_us(work, offer.speed(gpu_.caps), gpu_.rates);
+    return offer.time_us(problem_, gpu_.caps, tokens) + work.num_roundings * kRoundingUs;
+  }
+
+  // Why an offer does not serve these tokens, although another one does.
+  [[nodiscard]] std::string rejection(const Offer& offer, std::uint32_t num_tokens, const Offer& chosen) const {
+    if (std::string why = offer.refusal(problem_, gpu_.caps, num_tokens); !why.empty()) return why;
+    if (line_.is_forced) return fmt::format("serves it, too; {} was asked for", chosen.name);
+    if (!ranges_.empty()) return measured_rejection(*measured_, offer.name, chosen.name, num_tokens);
+    if (num_tokens > offer.best_max_tokens) {
+      return fmt::format("serves it, too; {} is faster for more than {} tokens", chosen.name, offer.best_max_tokens);
+    }
+    return fmt::format("serves it, too; {} comes first", chosen.name);
+  }
+
+  std::span<const Offer> offers_;
+  const Problem& problem_;
+  const Gpu& gpu_;
+  const Deployment& deployment_;
+  const Layer& shard_;
+  PlannedLayer& line_;
+  const MeasuredProblem* measured_ = nullptr;
+  std::vector<MeasuredRange> ranges_;  // by the table; empty: as the list has them
+};
 
 }  // namespace
+
+std::vector<Candidate> gpu_candidates(const Gpu& gpu, const Deployment& deployment, const Layer& shard,
+                                      const Layer& whole) {
+  if (!refusal_of(shard).empty()) return {};
+  if (shard.operation == Operation::kExperts) {
+    return candidates(kernels::device_moe_offers(), moe_problem(shard, whole, deployment), gpu, deployment);
+  }
+  return candidates(kernels::device_linear_offers(), linear_problem(shard, deployment), gpu, deployment);
+}
 
 Status plan_on_gpu(const Gpu& gpu, const Deployment& deployment, const Layer& shard, std::string_view kernel,
                    const std::string& where, PlannedLayer& line) {
@@ -192,11 +265,15 @@ Status plan_on_gpu(const Gpu& gpu, const Deployment& deployment, const Layer& sh
     return {};
   }
   if (shard.operation == Operation::kExperts) {
-    return plan_with<DeviceMoePlan>(kernels::device_moe_offers(), moe_problem(shard, line.layer, deployment), gpu,
-                                    deployment, shard, kernel, where, line);
+    const MoeProblem problem = moe_problem(shard, line.layer, deployment);
+    return OfferPlanner<DeviceMoePlan, DeviceMoeOffer, MoeProblem>(kernels::device_moe_offers(), problem, gpu,
+                                                                   deployment, shard, line)
+        .plan(kernel, where);
   }
-  return plan_with<DeviceLinearPlan>(kernels::device_linear_offers(), linear_problem(shard, deployment), gpu,
-                                     deployment, shard, kernel, where, line);
+  const DeviceLinearProblem problem = linear_problem(shard, deployment);
+  return OfferPlanner<DeviceLinearPlan, DeviceLinearOffer, DeviceLinearProblem>(kernels::device_linear_offers(),
+                                                                                problem, gpu, deployment, shard, line)
+      .plan(kernel, where);
 }
 
 }  // namespace nvfp4::plan

@@ -55,4 +55,14 @@ Status plan_layer(const Machine& machine, const Deployment& deployment, std::str
   return plan_on_cpu(std::get<Cpu>(machine), deployment, *shard, kernel, where, line);
 }
 
+Result<std::vector<Candidate>> candidates_of(const Machine& machine, const Deployment& deployment,
+                                             const PlannedLayer& line) {
+  auto shard = shard_of(line.layer, deployment.ranks);
+  NVFP4_RETURN_IF_ERROR(shard);
+  shard->activation = line.activation;
+  if (line.layer.is_transposed || shard->operation == Operation::kEmbedding) return std::vector<Candidate>();
+  if (const Gpu* gpu = std::get_if<Gpu>(&machine)) return gpu_candidates(*gpu, deployment, *shard, line.layer);
+  return cpu_candidates(std::get<Cpu>(machine), deployment, *shard, line.projection);
+}
+
 }  // namespace nvfp4::plan

@@ -18,6 +18,12 @@ namespace nvfp4::plan {
 [[nodiscard]] Status plan_on_gpu(const Gpu& gpu, const Deployment& deployment, const Layer& shard,
                                  std::string_view kernel, const std::string& where, PlannedLayer& line);
 
+// As candidates_of(); `shard` as above, `whole` of all ranks.
+[[nodiscard]] std::vector<Candidate> cpu_candidates(const Cpu& cpu, const Deployment& deployment, const Layer& shard,
+                                                    std::string_view projection);
+[[nodiscard]] std::vector<Candidate> gpu_candidates(const Gpu& gpu, const Deployment& deployment, const Layer& shard,
+                                                    const Layer& whole);
+
 // Another kernel of tokens [first, last], and why it is not taken. The same words of neighbouring tokens are one.
 void add_rejection(PlannedLayer& line, std::string_view kernel, std::uint32_t first, std::uint32_t last,
                    std::string reason);

@@ -55,6 +55,7 @@ std::string title_line(const Plan& plan, const std::string& title) {
   if (ranks.tensor_parallel > 1) text += fmt::format("; {} ranks share every weight", ranks.tensor_parallel);
   if (ranks.expert_parallel > 1) text += fmt::format("; {} ranks share the experts", ranks.expert_parallel);
   if (deployment.batch_invariant) text += "; batch-invariant";
+  if (deployment.table != nullptr) text += fmt::format("; measured in {}", deployment.table->label);
   return text + "\n";
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "nvfp4/result.h"
 #include "plan/layer.h"
 #include "plan/machine.h"
+#include "plan/measured_choice.h"
+#include "plan/measured_table.h"
 #include "plan/shard.h"
 
 namespace nvfp4::plan {
@@ -40,6 +43,7 @@ struct Deployment {
   std::uint32_t max_tokens = 8192;  // of a step
   std::vector<ForcedKernel> forced;
   std::vector<RefusedKernel> refused;
+  std::shared_ptr<const MeasuredTable> table;  // by which kernels are chosen; null: as the list has them
 };
 
 struct ExpectedTime {
@@ -55,7 +59,7 @@ struct KernelRange {
   std::string kernel;
   std::string reason;
   std::size_t workspace_bytes = 0;
-  std::vector<ExpectedTime> times;  // of first and last, and of the powers of 2 between
+  std::vector<ExpectedTime> times;  // of first and last, and of the powers of 2 between; measured ones where there are
 };
 
 // A kernel that does not serve tokens [first, last], and why.
@@ -95,6 +99,11 @@ struct Plan {
 
 // The problem of a line of a processor's plan, as one rank has it.
 [[nodiscard]] kernels::LinearProblem linear_problem(const Layer& shard, std::string_view projection);
+
+// The kernels that may serve a line, in the order of the list: what there is to measure. None for embeddings, and for
+// what no kernel of the machine serves whatever the number of tokens.
+[[nodiscard]] Result<std::vector<Candidate>> candidates_of(const Machine& machine, const Deployment& deployment,
+                                                           const PlannedLayer& line);
 
 // What is done with a layer's inputs.
 [[nodiscard]] Result<checkpoint::ActivationChoice> choose_activation(const Layer& layer, ActivationRequest request);

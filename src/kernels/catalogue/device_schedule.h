@@ -34,18 +34,21 @@ class DeviceSchedule {
     for (std::uint32_t first = 1; first <= max_tokens;) {
       const auto kernel = choose(first);
       NVFP4_RETURN_IF_ERROR(kernel);
-      if (!schedule.ranges_.empty() && (*kernel)->nvfp4_layout != schedule.nvfp4_layout()) {
-        return Error{ErrorCode::kUnsupported, std::string((*kernel)->name),
-                     "it reads weights in another layout than " + std::string(schedule.ranges_[0].kernel.name) +
-                         ", which serves fewer tokens of the layer; ask for one of them by its name"};
-      }
       const auto last = last_of(*kernel, first, max_tokens, choose);
       NVFP4_RETURN_IF_ERROR(last);
-      auto planned = plan(**kernel, *last);
-      NVFP4_RETURN_IF_ERROR(planned);
-      schedule.ranges_.push_back({*last, **kernel, std::move(planned).value(), 0});
+      NVFP4_RETURN_IF_ERROR(schedule.append(**kernel, *last, plan));
       first = *last + 1;
     }
+    schedule.place();
+    return schedule;
+  }
+
+  // Of kernels that were chosen already, each for up to so many tokens, ascending.
+  template <class MakePlan>
+  static Result<DeviceSchedule> of(const std::vector<std::pair<std::uint32_t, const Kernel*>>& chosen,
+                                   const MakePlan& plan) {
+    DeviceSchedule schedule;
+    for (const auto& [last, kernel] : chosen) NVFP4_RETURN_IF_ERROR(schedule.append(*kernel, last, plan));
     schedule.place();
     return schedule;
   }
@@ -87,6 +90,19 @@ class DeviceSchedule {
   }
 
  private:
+  template <class MakePlan>
+  Status append(const Kernel& kernel, std::uint32_t last, const MakePlan& plan) {
+    if (!ranges_.empty() && kernel.nvfp4_layout != nvfp4_layout()) {
+      return Error{ErrorCode::kUnsupported, std::string(kernel.name),
+                   "it reads weights in another layout than " + std::string(ranges_[0].kernel.name) +
+                       ", which serves fewer tokens of the layer; ask for one of them by its name"};
+    }
+    auto planned = plan(kernel, last);
+    NVFP4_RETURN_IF_ERROR(planned);
+    ranges_.push_back({last, kernel, std::move(planned).value(), 0});
+    return {};
+  }
+
   template <class Choose>
   static Result<std::uint32_t> last_of(const Kernel* kernel, std::uint32_t first, std::uint32_t max_tokens,
                                        const Choose& choose) {

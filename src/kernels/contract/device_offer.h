@@ -37,6 +37,7 @@ struct DeviceOffer {
   double (*time_us)(const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) = nullptr;
   // How it cuts the layer for so many tokens, in words: "64 x 32, K in 4 parts" of rows and tokens. Null: one way.
   std::string (*tiling)(const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) = nullptr;
+  std::uint32_t version = 1;  // raised when its speed changes: what was measured of the old one counts no more
 };
 using DeviceLinearOffer = DeviceOffer<DeviceLinearProblem, DeviceLinearPlan>;
 using DeviceMoeOffer = DeviceOffer<MoeProblem, DeviceMoePlan>;

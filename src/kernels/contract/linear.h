@@ -99,6 +99,7 @@ struct LinearKernel {
                                        std::size_t num_workers) = nullptr;
   void (*run_gated)(const GatedPair& pair, Activation activation, const LinearArgs& args, Workspace& workspace,
                     WorkerPool& pool) = nullptr;
+  std::uint32_t version = 1;  // raised when its speed changes: what was measured of the old one counts no more
 };
 
 }  // namespace nvfp4::kernels
