@@ -47,7 +47,7 @@ using MakeMeasure = std::function<Result<MeasureKernel>(const plan::PlannedLayer
 
 // What cannot be measured is said and left out.
 template <class Measure>
-MeasureKernel telling(const std::string& name, Measure measure) {
+MeasureKernel telling(const std::string& name, const Measure& measure) {
   return [name, measure](std::string_view kernel, std::uint32_t num_tokens) -> double {
     const Result<double> us = measure(kernel, num_tokens);
     if (us) return *us;

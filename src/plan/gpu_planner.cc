@@ -168,6 +168,7 @@ class OfferPlanner {
   }
   [[nodiscard]] Result<Schedule> schedule_by_table() const {
     std::vector<std::pair<std::uint32_t, const Offer*>> chosen;
+    chosen.reserve(ranges_.size());
     for (const MeasuredRange& range : ranges_) chosen.emplace_back(range.last_tokens, &offers_[range.candidate_idx]);
     return Schedule::of(chosen, [&](const Offer& offer, std::uint32_t tokens) { return outline(offer, tokens); });
   }

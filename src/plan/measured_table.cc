@@ -171,9 +171,6 @@ class TableReader {
   MeasuredTable table_;
 };
 
-// What people call it, and what tells it from others of that name.
-std::string name_of(const Machine& machine) { return machine_text(machine); }
-
 template <class Offer>
 std::uint32_t version_of(std::span<const Offer> offers, std::string_view kernel) {
   for (const Offer& offer : offers) {
@@ -228,13 +225,13 @@ std::string measured_table_json(const MeasuredTable& table) {
 }
 
 Status check_measured_table(const MeasuredTable& table, const Machine& machine, std::string_view build) {
-  const auto other = [&](std::string message) {
+  const auto other = [&](const std::string& message) {
     return Error{ErrorCode::kContradiction, table.label, message + "; nvfp4 tune measures anew"};
   };
   if (machine_json(table.machine) != machine_json(machine)) {
-    const bool same_name = name_of(table.machine) == name_of(machine);
-    return other(fmt::format("was measured on {}, this is {}{}", name_of(table.machine), same_name ? "another " : "",
-                             name_of(machine)));
+    const bool same_name = machine_text(table.machine) == machine_text(machine);
+    return other(fmt::format("was measured on {}, this is {}{}", machine_text(table.machine),
+                             same_name ? "another " : "", machine_text(machine)));
   }
   if (table.build != build) return other(fmt::format("was measured by build {}, this is {}", table.build, build));
   for (const KernelVersion& known : table.kernels) {
