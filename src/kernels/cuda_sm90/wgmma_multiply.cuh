@@ -165,7 +165,6 @@ class RowProducts {
   uint2 scales_;
 };
 
-
 // sums[64 rows of the warpgroup][num_columns, in (kLow, kHigh]] += its rows of the tile times the activations, over
 // `k_tiles` tiles of 64.
 // One buffer of decoded weights: a warpgroup decodes while others multiply. Two, or two halves: while its own products
