@@ -5,7 +5,8 @@
 
 FILE: archives, objects or binaries; without any, those of build/. A row for each kernel and architecture. The main
 loop is the inner one with the most matrix instructions; "per product" divides its instructions by theirs.
---check: exit code 1 when a kernel spills registers to local memory, or lacks the instructions that it is for. Needs cuobjdump and nvdisasm, of the CUDA toolkit or as Python packages; exit code 77 without them.
+--check: exit code 1 when a kernel spills registers to local memory, waits for each of its asynchronous products (what the
+compiler does when registers do not suffice), or lacks the instructions that it is for. Needs cuobjdump and nvdisasm, of the CUDA toolkit or as Python packages; exit code 77 without them.
 """
 import argparse
 import collections
@@ -125,6 +126,12 @@ def main_loop(code):
     return -length, products
 
 
+def waits_for_each(code):
+    """Whether every product of a warpgroup (HGMMA) ends a group of its own."""
+    products = [instruction.text for instruction in code if opcode(instruction.text).startswith("HGMMA")]
+    return bool(products) and all("gsb0" in text for text in products)
+
+
 def rows_of(tool, path, architecture, pattern):
     options = [*(["-arch", architecture] if architecture else []), path]
     used, code = resources(tool, options), machine_code(tool, options)
@@ -137,7 +144,7 @@ def rows_of(tool, path, architecture, pattern):
         length, matrix = main_loop(instructions)
         yield {"kernel": short, "arch": arch, **numbers, "instructions": len(instructions),
                "local_memory_instructions": sum(bool(LOCAL_MEMORY.search(i.text)) for i in instructions),
-               "loop_instructions": length, "loop_products": matrix,
+               "loop_instructions": length, "loop_products": matrix, "waits_for_each": waits_for_each(instructions),
                "archive": pathlib.Path(path).name,
                "has": [want for _, of_arch, of_name, want in REQUIRED if of_arch == arch and re.search(of_name, short)
                        and any(re.search(want, i.text) for i in instructions)]}
@@ -147,6 +154,8 @@ def complaints(rows):
     for row in rows:
         if row["local_memory_instructions"] and not MAY_SPILL.search(row["kernel"]):
             yield f"{row['arch']} {row['kernel']}: {row['local_memory_instructions']} instructions for local memory"
+        if row["waits_for_each"]:
+            yield f"{row['arch']} {row['kernel']}: waits for each product; it needs fewer registers"
     for archive, arch, of_name, want in REQUIRED:
         of_archive = [row for row in rows if archive in row["archive"] and row["arch"] == arch]
         concerned = [row for row in of_archive if re.search(of_name, row["kernel"])]

@@ -153,20 +153,26 @@ class DecodeBlock {
   __device__ __forceinline__ void run() {
     init_barriers();
     clear_row_ends();
-    if (!sink_.ids_are_early()) wait_for_earlier_kernels();
+    const bool waits_first = !sink_.ids_are_early();
+    if (waits_first) wait_for_earlier_kernels();
+    if (waits_first && pipe_.rows_stay) copy_all_rows();
     chunks_.group();
     sink_.begin(call_, shared_ + pipe_.results_at);
     __syncthreads();
     const Items items(call_.matrices.row_groups, chunks_.num_chunks());
+    if (waits_first && !pipe_.rows_stay) copy_first_rows(items);
     Asked asked{items.begin(team()), team(), first_tile_, nullptr};
     aim(items, asked);
     for (std::uint32_t slot = 0; slot < pipe_.slots; ++slot) ask(items, slot, asked);
     let_next_kernel_start();
-    if (sink_.ids_are_early()) wait_for_earlier_kernels();
-    if (items.count != 0) {
-      if (warp_ == 0) ask_for_first_rows(items);
-      multiply(items, asked);
+    if (!waits_first) {
+      wait_for_earlier_kernels();
+      pipe_.rows_stay ? copy_all_rows() : copy_first_rows(items);
     }
+    wait_for_all_copies();
+    __syncthreads();
+    if (threadIdx.x < pipe_.row_buffers) arrive(rows_full(threadIdx.x));  // as if they had been asked for
+    if (items.count != 0) multiply(items, asked);
     sink_.end(call_, shared_ + pipe_.results_at);
   }
 
@@ -270,14 +276,33 @@ class DecodeBlock {
   }
   __device__ __forceinline__ void ask_for_rows(const Items& items, std::uint32_t chunk) const {
     const std::uint32_t buffer = buffer_of(turn_of(items, chunk));
-    const std::uint32_t count = pipe_.rows_stay ? call_.rows.count : chunks_.count(chunk);
+    const std::uint32_t count = chunks_.count(chunk);
     if (lane_ == 0) arrive_expecting(rows_full(buffer), count * call_.matrices.num_cols * 2);
     __syncwarp();
-    for (std::uint32_t i = lane_; i < count; i += 32) ask_for_row(pipe_.rows_stay ? i : row_of(chunk, i), buffer, i);
+    for (std::uint32_t i = lane_; i < count; i += 32) ask_for_row(row_of(chunk, i), buffer, i);
   }
-  __device__ __forceinline__ void ask_for_first_rows(const Items& items) const {
-    ask_for_rows(items, items.first_chunk);
-    if (pipe_.row_buffers == 2 && items.last_chunk > items.first_chunk) ask_for_rows(items, items.first_chunk + 1);
+  // The first rows are copied by threads: they would come after all weights that the copy engine has been asked for.
+  // Few rows by the whole block, many by a warp each.
+  __device__ __forceinline__ void copy_rows(std::uint32_t chunk, std::uint32_t count, std::uint32_t buffer) const {
+    const std::uint32_t num_bytes = call_.matrices.num_cols * 2;
+    const bool by_warp = count >= pipe_.num_warps;
+    const std::uint32_t stride = by_warp ? 512 : blockDim.x * 16;
+    for (std::uint32_t i = by_warp ? warp_ : 0; i < count; i += by_warp ? pipe_.num_warps : 1) {
+      const Bf16Bits* const values =
+          call_.rows.values + std::size_t{pipe_.rows_stay ? i : row_of(chunk, i)} * call_.matrices.num_cols;
+      const auto* const from = reinterpret_cast<const std::uint8_t*>(values);
+      for (std::uint32_t at = (by_warp ? lane_ : threadIdx.x) * 16; at < num_bytes; at += stride) {
+        copy_16_bytes(row_address(buffer, i) + at, from + at);
+      }
+    }
+  }
+  __device__ __forceinline__ void copy_all_rows() const { copy_rows(0, call_.rows.count, 0); }
+  __device__ __forceinline__ void copy_first_rows(const Items& items) const {
+    if (items.count == 0) return;
+    const std::uint32_t end = min(items.first_chunk + pipe_.row_buffers, items.last_chunk + 1);
+    for (std::uint32_t chunk = items.first_chunk; chunk < end; ++chunk) {
+      copy_rows(chunk, chunks_.count(chunk), buffer_of(chunk - items.first_chunk));
+    }
   }
   __device__ __forceinline__ void wait_for_rows(const Items& items, std::uint32_t chunk) const {
     const std::uint32_t turn = turn_of(items, chunk);

@@ -47,7 +47,12 @@ class OneTokenBlock {
         lane_(threadIdx.x % 32),
         team_(warp_ >> pipe_.split_shift),
         first_tile_(first_tile_of(warp_ & (pipe_.split() - 1))),
-        num_tiles_(first_tile_of((warp_ & (pipe_.split() - 1)) + 1) - first_tile_) {}
+        num_tiles_(first_tile_of((warp_ & (pipe_.split() - 1)) + 1) - first_tile_),
+        own_slots_(warp_ * pipe_.slots * pipe_.part_tiles * kTileBytes),
+        slot_bytes_(pipe_.part_tiles * kTileBytes) {
+    // Computed once: a warp has few items, of few tiles each.
+    pin(first_tile_), pin(num_tiles_), pin(own_slots_), pin(slot_bytes_);
+  }
 
   __device__ __forceinline__ void run() {
     touch_parameters(call_);
@@ -151,9 +156,7 @@ class OneTokenBlock {
   __device__ __forceinline__ std::uint32_t slot_full(std::uint32_t slot) const {
     return base_ + pipe_.barriers_at + 8 * (warp_ * pipe_.slots + slot);
   }
-  __device__ __forceinline__ std::uint32_t slot_at(std::uint32_t slot) const {
-    return (warp_ * pipe_.slots + slot) * pipe_.part_tiles * kTileBytes;
-  }
+  __device__ __forceinline__ std::uint32_t slot_at(std::uint32_t slot) const { return own_slots_ + slot * slot_bytes_; }
   __device__ __forceinline__ std::uint32_t row_at(std::uint32_t turn) const {
     const std::uint32_t place = Sink::kAddsItems ? turn * kOneTokenWarps + warp_ : warp_;
     return base_ + pipe_.rows_at + place * pipe_.part_tiles * kTileColumnBytes;
@@ -286,8 +289,10 @@ class OneTokenBlock {
   const std::uint32_t warp_;
   const std::uint32_t lane_;
   const std::uint32_t team_;
-  const std::uint32_t first_tile_;
-  const std::uint32_t num_tiles_;
+  std::uint32_t first_tile_;
+  std::uint32_t num_tiles_;
+  std::uint32_t own_slots_;
+  std::uint32_t slot_bytes_;
   std::uint32_t first_ = 0;
   std::uint32_t count_ = 0;
   std::uint32_t own_items_ = 0;

@@ -17,8 +17,8 @@ struct Kind {
   double tile_us;                       // storing, and finding the next one
   double split_us, part_us, column_us;  // adding up parts: each of them, and each column
 };
-constexpr std::array<Kind, 4> kKinds = {{{32, 128, 2, 128, 328, 0.9, 0.66, 0, 2.3, 0.16, 0.08},
-                                         {64, 128, 2, 128, 483, 0.9, 0.66, 0, 2.3, 0.16, 0.08},
+constexpr std::array<Kind, 4> kKinds = {{{32, 128, 2, 128, 356, 0.2, 0.63, 0, 1.2, 0.15, 0.11},
+                                         {64, 128, 2, 128, 316, 2.5, 0.69, 0, 4.4, 0.52, 0.01},
                                          {128, 256, 1, 64, 350, 2.9, 0.75, 2.7, 1, 1.4, 0},
                                          {256, 128, 1, 64, 300, 1.43, 0.75, 2.7, 3, 2, 0}}};
 constexpr double kLaunchUs = 0.3;

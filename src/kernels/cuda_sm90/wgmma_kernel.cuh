@@ -66,6 +66,13 @@ __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sum
   return mine;
 }
 
+// Those that arrived before. What the warps of all of them wrote before is seen after.
+__device__ __forceinline__ std::uint32_t count_arrival(std::uint32_t* counter) {
+  std::uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
 // The same where blocks are not of a cluster: sums go through memory, and the warp that comes last, as a counter says,
 // has the total. True for that one.
 template <std::uint32_t kKind, std::uint32_t kSums>
@@ -80,13 +87,12 @@ __device__ __forceinline__ bool add_splits_in_memory(const WgmmaProblem& problem
   for (std::uint32_t i = 0; i < kSums; i += 4) {
     __stcg(own + i / 4 * 32, make_float4(sums[i], sums[i + 1], sums[i + 2], sums[i + 3]));
   }
-  __threadfence();
   __syncwarp();
   std::uint32_t before = 0;
-  if (threadIdx.x % 32 == 0) before = atomicAdd(problem.arrivals + unit, 1U);
+  if (threadIdx.x % 32 == 0) before = count_arrival(problem.arrivals + unit);
   if (of_warp(before) + 1 != num_splits) return false;
   if (threadIdx.x % 32 == 0) problem.arrivals[unit] = 0;
-  __threadfence();
+  __syncwarp();
 #pragma unroll
   for (std::uint32_t i = 0; i < kSums; ++i) sums[i] = 0;
 #pragma unroll 2

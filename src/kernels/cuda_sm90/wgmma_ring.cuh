@@ -38,7 +38,9 @@ struct WgmmaShape {
   static constexpr std::uint32_t kCopyRegisters = kMost ? 72 : 32;
   static constexpr std::uint32_t kTileGroups = kConsumerWarps;
   static constexpr std::uint32_t kStageTiles = kFew ? 2 : 1;
-  static constexpr std::uint32_t kBuffers = kFew || kMost ? 2 : 1;  // of decoded weights
+  // Of decoded weights: a tile of 64, or half of one where the registers do not hold two tiles.
+  static constexpr std::uint32_t kBuffers = kFew || kMost ? 2 : 1;
+  static constexpr bool kHalfBuffers = kKind >= kPair;
   // The number of columns is chosen for a tile, up to kBucket, then for each product, up to kGranule: as far as the
   // compiler keeps products in flight. Eight columns take as long as sixteen.
   static constexpr std::uint32_t kBucket = kMost ? kMaxColumns : kMaxColumns == 32 ? 16 : 32;
