@@ -281,7 +281,7 @@ TEST(BulkCopies, LandWhenTheirBarrierSaysSo) {
 
 TEST_F(PlantedFaults, ARemovedWaitForABulkCopyIsFound) {
   static_cast<void>(sums_of_pieces<false, true>());
-  EXPECT_THAT(all_faults(), HasSubstr("has not been waited for"));
+  EXPECT_THAT(all_faults(), tells_of_disorder());  // the reader may even come before the copy begins
 }
 
 TEST_F(PlantedFaults, ABulkCopyOverWhatIsStillReadIsFound) {
