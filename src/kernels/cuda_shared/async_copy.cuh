@@ -6,20 +6,11 @@
 
 #include "kernels/cuda_shared/ptx/barriers.cuh"
 #include "kernels/cuda_shared/ptx/copies.cuh"
-#include "kernels/cuda_shared/ptx/words.cuh"
 
 namespace nvfp4::kernels {
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
-}
-
-// __syncwarp() that the machine code keeps. Where the lanes are together anyway the compiler leaves it out, and whoever
-// checks it for races (compute-sanitizer) does not see that what they read comes before what one of them does next.
-__device__ __forceinline__ void sync_warp_visibly() {
-  std::uint32_t lanes = 0xFFFFFFFFU;
-  pin(lanes);
-  __syncwarp(lanes);
 }
 
 // Returns when the phase of this parity has ended.

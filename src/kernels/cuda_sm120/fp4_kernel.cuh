@@ -44,7 +44,7 @@ class Fp4Block {
         wait_barrier(full + 8 * ring.stage, ring.parity);
         multiply_.add_chunk(stages + ring.stage * kShape.stage_bytes(),
                             min(call_.k_tiles - chunk * kChunkTiles, kChunkTiles), sums);
-        sync_warp_visibly();
+        __syncwarp();
         if (threadIdx.x % 32 == 0) arrive(empty + 8 * ring.stage);
       }
       if constexpr (kShape.depth_warps > 1) add_warps(sums);
