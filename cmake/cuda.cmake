@@ -1,6 +1,6 @@
 # The CUDA targets: built when nvcc is found, left out with a message when it is not. The library and the command then
 # have no kernels for GPUs; with them, they still run where there is no driver.
-set(NVFP4_CUDA_ARCHITECTURES "80-real;90a-real;120a-real;121a-real" CACHE STRING
+set(NVFP4_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;120a-real;121a-real" CACHE STRING
     "What CUDA code for any device is compiled for; rooms for one device have their own")
 option(NVFP4_EMULATE_FP4_MMA "Compile the kernels for SM120 for sm_90a, too, with FP4 products by arithmetic (tests)" OFF)
 set(NVFP4_CUDA_FOUND OFF)
