@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "apps/bench_device_laps.h"
 #include "device/buffer.h"
 #include "device/device.h"
 #include "device/graph.h"
@@ -94,25 +95,10 @@ Result<double> measure(const RouterProblem& router, std::uint32_t num_tokens, co
   NVFP4_RETURN_IF_ERROR(fill(router, num_tokens, stream, memory));
   auto graph = nvfp4::Graph::capture(stream, [&] { return enqueue(router, num_tokens, stream, memory); });
   NVFP4_RETURN_IF_ERROR(graph);
-  std::vector<nvfp4::Event> marks;
-  for (std::size_t i = 0; i <= kReplays; ++i) {
-    auto mark = nvfp4::Event::create();
-    NVFP4_RETURN_IF_ERROR(mark);
-    marks.push_back(std::move(mark).value());
-  }
-  for (const nvfp4::Event& mark : marks) {
-    NVFP4_RETURN_IF_ERROR(graph->launch(stream.get()));
-    NVFP4_RETURN_IF_ERROR(mark.record(stream.get()));
-  }
-  NVFP4_RETURN_IF_ERROR(stream.synchronize());
-  std::vector<double> times;
-  for (std::size_t i = 0; i < kReplays; ++i) {
-    const auto elapsed_us = nvfp4::runtime::elapsed_us(marks[i].get(), marks[i + 1].get());
-    NVFP4_RETURN_IF_ERROR(elapsed_us);
-    times.push_back(double{*elapsed_us} / kCalls);
-  }
-  std::nth_element(times.begin(), times.begin() + kReplays / 2, times.end());
-  return times[kReplays / 2];
+  auto seconds = nvfp4::apps::DeviceLaps::measure(stream.get(), kReplays, [&] { return graph->launch(stream.get()); });
+  NVFP4_RETURN_IF_ERROR(seconds);
+  std::nth_element(seconds->begin(), seconds->begin() + kReplays / 2, seconds->end());
+  return (*seconds)[kReplays / 2] * 1e6 / kCalls;
 }
 
 Status run() {

@@ -5,8 +5,9 @@
 
 FILE: archives, objects or binaries; without any, those of build/. A row for each kernel and architecture. The main
 loop is the inner one with the most matrix instructions; "per product" divides its instructions by theirs.
---check: exit code 1 when a kernel spills registers to local memory, waits for each of its asynchronous products (what the
-compiler does when registers do not suffice), or lacks the instructions that it is for. Needs cuobjdump and nvdisasm, of the CUDA toolkit or as Python packages; exit code 77 without them.
+--check: exit code 1 when a kernel spills registers to local memory, waits for each of its asynchronous products (what
+the compiler does when registers do not suffice), or lacks the instructions that it is for. Needs cuobjdump and
+nvdisasm, of the CUDA toolkit or as Python packages; exit code 77 without them.
 """
 import argparse
 import collections

@@ -280,8 +280,12 @@ TEST(BulkCopies, LandWhenTheirBarrierSaysSo) {
 }
 
 TEST_F(PlantedFaults, ARemovedWaitForABulkCopyIsFound) {
-  static_cast<void>(sums_of_pieces<false, true>());
-  EXPECT_THAT(all_faults(), tells_of_disorder());  // the reader may even come before the copy begins
+  std::string faults;  // of several orders of threads: in some the reader comes before the copy begins
+  for (int run = 0; run < 20; ++run) {
+    static_cast<void>(sums_of_pieces<false, true>());
+    faults += all_faults();
+  }
+  EXPECT_THAT(faults, HasSubstr("has not been waited for"));
 }
 
 TEST_F(PlantedFaults, ABulkCopyOverWhatIsStillReadIsFound) {
