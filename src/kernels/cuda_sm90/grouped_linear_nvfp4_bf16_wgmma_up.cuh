@@ -14,6 +14,13 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
+// gate / (1 + exp(-slope)).
+__device__ __forceinline__ float times_logistic(float gate, float slope) {
+  float power;  // a subnormal one is lost beside the 1
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(slope * -1.4426950408889634F));
+  return __fdividef(gate, 1.0F + power);
+}
+
 template <ExpertFunction kFunction>
 struct ExpertUp {
   static constexpr bool kRowSource = true;
@@ -38,16 +45,16 @@ struct ExpertUp {
 
   // kernels/contract/device_moe.h has the equations. A NaN stays one.
   [[nodiscard]] __device__ __forceinline__ float apply(float gate, float up) const {
-    if constexpr (kFunction == ExpertFunction::kSilu) return __fdividef(gate, 1.0F + __expf(-gate)) * up;
+    if constexpr (kFunction == ExpertFunction::kSilu) return times_logistic(gate, gate) * up;
     if constexpr (kFunction == ExpertFunction::kGeluTanh) {
       constexpr float kTwiceRoot = 1.5957691216057308F;  // 2 sqrt(2 / pi)
       const float u = kTwiceRoot * (gate + 0.044715F * gate * gate * gate);
-      return __fdividef(gate, 1.0F + __expf(-u)) * up;
+      return times_logistic(gate, u) * up;
     }
     if constexpr (kFunction == ExpertFunction::kSwigluOai) {
       const float g = gate > limit ? limit : gate;
       const float low = up < -limit ? -limit : up;
-      return __fdividef(g, 1.0F + __expf(-alpha * g)) * ((low > limit ? limit : low) + beta);
+      return times_logistic(g, alpha * g) * ((low > limit ? limit : low) + beta);
     }
     const float positive = up < 0.0F ? 0.0F : up;
     return positive * positive;
@@ -62,15 +69,13 @@ struct ExpertUp {
   }
 
   // A lane's 2 x 2 sums of 8 tokens become h: of row g (and, without a gate, g + 8), tokens 2t and 2t + 1.
-  __device__ __forceinline__ void apply_to_block(float* sums, float gate_scale, float up_scale, float2 factors) const {
+  __device__ __forceinline__ void apply_to_block(float* sums, float gate_scale, float up_scale) const {
     if constexpr (kGated) {
-      sums[0] = apply(sums[0] * (gate_scale * factors.x), sums[2] * (up_scale * factors.x));
-      sums[1] = apply(sums[1] * (gate_scale * factors.y), sums[3] * (up_scale * factors.y));
+      sums[0] = apply(sums[0] * gate_scale, sums[2] * up_scale);
+      sums[1] = apply(sums[1] * gate_scale, sums[3] * up_scale);
     } else {
 #pragma unroll
-      for (std::uint32_t i = 0; i < 4; ++i) {
-        sums[i] = apply(0.0F, sums[i] * (up_scale * (i % 2 == 0 ? factors.x : factors.y)));
-      }
+      for (std::uint32_t i = 0; i < 4; ++i) sums[i] = apply(0.0F, sums[i] * up_scale);
     }
   }
 
@@ -95,95 +100,113 @@ struct ExpertUp {
     const std::uint32_t group = tile.first_group + in_tile;
     const std::uint32_t piece = kGated ? group : 2 * group;  // of 8 numbers of a row of h
     if (piece / 8 >= (intermediate + 63) / 64) return;
-    const Place place{piece, in_tile < tile.num_groups};
-    if (h_input_scales == nullptr) {
-      store_blocks<kMaxColumns>(tile, place, scales, sums);
-    } else {
-      store_rounded<kMaxColumns>(tile, place, scales, shared, sums);
+    if (row_factors != nullptr || pair_factors != nullptr) multiply_by_factors<kMaxColumns>(tile, sums);
+    const bool exists = in_tile < tile.num_groups;  // else it is the image's end: zeros
+    if (h_input_scales != nullptr) {
+      store_rounded<kMaxColumns>(tile, ImagePlace(*this, tile, piece, exists), scales, shared, sums);
       if (kGated) sync_pair(in_tile);  // before the magnitudes of the next tile
+    } else if (image != nullptr) {
+      store_image<kMaxColumns>(ImagePlace(*this, tile, piece, exists), scales, sums);
+    } else if (exists) {
+      store_rows<kMaxColumns>(tile, piece, scales, sums);
     }
   }
 
  private:
-  struct Place {
-    std::uint32_t piece;
-    bool exists;  // else it is the image's end: zeros
-  };
-
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store_blocks(const WgmmaTile& tile, const Place& place, const Scales& scales,
-                                               float (&sums)[kMaxColumns / 2]) const {
+  __device__ __forceinline__ void multiply_by_factors(const WgmmaTile& tile, float (&sums)[kMaxColumns / 2]) const {
 #pragma unroll
     for (std::uint32_t block = 0; block < kMaxColumns / 8; ++block) {
       if (block % kBlocksAtOnce == 0 && block * 8 >= tile.num_columns) break;
-      apply_to_blocks<1>(tile, scales, block, sums + 4 * block);
-      if (image != nullptr) {
-        store_image(tile, place, block * 8, sums + 4 * block);
-      } else if (place.exists) {
-        store_f32(tile, place.piece, block * 8 + threadIdx.x % 4 * 2, sums + 4 * block);
+      const std::uint32_t column = block * 8 + threadIdx.x % 4 * 2;
+      const float left = factor(tile, column);
+      const float right = factor(tile, column + 1);
+      sums[4 * block] *= left, sums[4 * block + 1] *= right;
+      sums[4 * block + 2] *= left, sums[4 * block + 3] *= right;
+    }
+  }
+
+  // Where a lane's part of 8 tokens goes. Eight numbers of a token are 16 bytes in its 128, at a place that depends on
+  // its row as in shared memory.
+  struct ImagePlace {
+    std::uint8_t* of_g;
+    std::uint8_t* of_g8;
+    std::uint32_t num_columns;
+    bool exists;
+
+    __device__ __forceinline__ ImagePlace(const ExpertUp& up, const WgmmaTile& tile, std::uint32_t piece, bool has_rows)
+        : num_columns(tile.num_columns), exists(has_rows) {
+      const std::uint32_t lane = threadIdx.x % 32;
+      const std::uint32_t row = lane / 4;
+      std::uint8_t* const of_row =
+          up.image + (piece / 8 * up.image_rows + tile.image_row + row) * kColumnBytes + lane % 4 * 4;
+      of_g = of_row + (piece % 8 ^ row) * 16;
+      of_g8 = of_row + ((piece + 1) % 8 ^ row) * 16;
+    }
+
+    __device__ __forceinline__ void store_block(std::uint32_t block, const float* h_of_block) const {
+      const bool is_column = block * 8 < num_columns;
+      const std::uint32_t offset = block * 8 * kColumnBytes;
+      const std::uint32_t g = transpose_8x8(exists ? pack_bf16({h_of_block[0], h_of_block[1]}) : 0);
+      if (is_column) *reinterpret_cast<std::uint32_t*>(of_g + offset) = g;
+      if constexpr (!kGated) {
+        const std::uint32_t g8 = transpose_8x8(exists ? pack_bf16({h_of_block[2], h_of_block[3]}) : 0);
+        if (is_column) *reinterpret_cast<std::uint32_t*>(of_g8 + offset) = g8;
       }
+    }
+  };
+
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void store_image(const ImagePlace& place, const Scales& scales,
+                                              float (&sums)[kMaxColumns / 2]) const {
+#pragma unroll
+    for (std::uint32_t block = 0; block < kMaxColumns / 8; ++block) {
+      if (block % kBlocksAtOnce == 0 && block * 8 >= place.num_columns) break;
+      apply_to_block(sums + 4 * block, scales.gate, scales.up);
+      place.store_block(block, sums + 4 * block);
     }
   }
 
   template <std::uint32_t kMaxColumns>
-  __device__ __forceinline__ void store_rounded(const WgmmaTile& tile, const Place& place, const Scales& scales,
+  __device__ __forceinline__ void store_rounded(const WgmmaTile& tile, const ImagePlace& place, const Scales& scales,
                                                 Shared& shared, float (&sums)[kMaxColumns / 2]) const {
-    constexpr std::uint32_t kBlocks = 2;  // registers do not suffice for more
+    constexpr std::uint32_t kBlocks = 2;  // of round_columns()
     const RowScale row = RowScale::from_stored(rule, scales.h_input);
 #pragma unroll
     for (std::uint32_t first = 0; first < kMaxColumns / 8; first += kBlocks) {
       if (first * 8 >= tile.num_columns) break;
-      apply_to_blocks<kBlocks>(tile, scales, first, sums + 4 * first);
-      round_columns<!kGated, kBlocks>(sums + 4 * first, row, shared, first / kBlocks);
 #pragma unroll
       for (std::uint32_t block = first; block < first + kBlocks; ++block) {
-        store_image(tile, place, block * 8, sums + 4 * block);
+        apply_to_block(sums + 4 * block, scales.gate, scales.up);
       }
-    }
-  }
-
-  template <std::uint32_t kBlocks>
-  __device__ __forceinline__ void apply_to_blocks(const WgmmaTile& tile, const Scales& scales, std::uint32_t first,
-                                                  float* sums) const {
-    const bool has_factors = row_factors != nullptr || pair_factors != nullptr;
+      round_columns<!kGated>(sums + 4 * first, row, shared, first / kBlocks);
 #pragma unroll
-    for (std::uint32_t block = 0; block < kBlocks; ++block) {
-      const std::uint32_t column = (first + block) * 8 + threadIdx.x % 4 * 2;
-      float2 factors = {1.0F, 1.0F};
-      if (has_factors) factors = {factor(tile, column), factor(tile, column + 1)};
-      apply_to_block(sums + 4 * block, scales.gate, scales.up, factors);
+      for (std::uint32_t block = first; block < first + kBlocks; ++block) {
+        place.store_block(block, sums + 4 * block);
+      }
     }
   }
 
-  // Eight numbers of a token are 16 bytes in its 128, at a place that depends on its row as in shared memory.
-  __device__ __forceinline__ void store_image(const WgmmaTile& tile, const Place& place, std::uint32_t first_column,
-                                              const float* h_of_block) const {
-    const std::uint32_t lane = threadIdx.x % 32;
-    const std::uint32_t row = lane / 4;
-    std::uint8_t* to =
-        image + (place.piece / 8 * image_rows + tile.image_row + first_column + row) * kColumnBytes + lane % 4 * 4;
-    const std::uint32_t of_g = transpose_8x8(place.exists ? pack_bf16({h_of_block[0], h_of_block[1]}) : 0);
-    if (first_column < tile.num_columns) *reinterpret_cast<std::uint32_t*>(to + (place.piece % 8 ^ row) * 16) = of_g;
-    if constexpr (!kGated) {
-      const std::uint32_t of_g8 = transpose_8x8(place.exists ? pack_bf16({h_of_block[2], h_of_block[3]}) : 0);
-      if (first_column < tile.num_columns) {
-        *reinterpret_cast<std::uint32_t*>(to + ((place.piece + 1) % 8 ^ row) * 16) = of_g8;
-      }
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void store_rows(const WgmmaTile& tile, std::uint32_t piece, const Scales& scales,
+                                             float (&sums)[kMaxColumns / 2]) const {
+#pragma unroll
+    for (std::uint32_t block = 0; block < kMaxColumns / 8; ++block) {
+      if (block % kBlocksAtOnce == 0 && block * 8 >= tile.num_columns) break;
+      apply_to_block(sums + 4 * block, scales.gate, scales.up);
+      store_f32(tile, piece, block * 8 + threadIdx.x % 4 * 2, sums + 4 * block);
     }
   }
 
   __device__ __forceinline__ void store_f32(const WgmmaTile& tile, std::uint32_t piece, std::uint32_t column,
                                             const float* h_of_block) const {
     const std::uint32_t place = piece * 8 + threadIdx.x % 32 / 4;
-    if (column < tile.num_valid) {
-      float* to = h + row_of_h(tile.first_row + column) * intermediate + place;
-      to[0] = h_of_block[0];
-      if constexpr (!kGated) to[8] = h_of_block[2];
-    }
-    if (column + 1 < tile.num_valid) {
-      float* to = h + row_of_h(tile.first_row + column + 1) * intermediate + place;
-      to[0] = h_of_block[1];
-      if constexpr (!kGated) to[8] = h_of_block[3];
+#pragma unroll
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      if (column + i >= tile.num_valid) return;
+      float* const to = h + row_of_h(tile.first_row + column + i) * intermediate + place;
+      to[0] = h_of_block[i];
+      if constexpr (!kGated) to[8] = h_of_block[2 + i];
     }
   }
   [[nodiscard]] __device__ __forceinline__ std::uint64_t row_of_h(std::uint32_t sorted_row) const {

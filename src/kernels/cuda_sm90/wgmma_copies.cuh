@@ -34,6 +34,27 @@ struct RowSource {
   }
 };
 
+// Where this thread's rows begin: see kMaxRowNumbers. Four loads are under way together.
+template <std::uint32_t kRowsAtOnce, std::size_t kSteps>
+__device__ __forceinline__ void find_rows(const RowSource& source, const WgmmaTile& tile, std::uint32_t first,
+                                          std::uint32_t row_size, std::uint32_t (&rows)[kSteps]) {
+  constexpr std::uint32_t kAtOnce = kSteps < 4 ? kSteps : 4;
+#pragma unroll
+  for (std::uint32_t begin = 0; begin < kSteps; begin += kAtOnce) {
+    std::uint32_t found[kAtOnce];
+#pragma unroll
+    for (std::uint32_t i = 0; i < kAtOnce; ++i) {
+      found[i] = tile.first_row + min((begin + i) * kRowsAtOnce + first, tile.num_valid - 1);
+      if (source.pair_of_row != nullptr) found[i] = static_cast<std::uint32_t>(source.pair_of_row[found[i]]);
+    }
+#pragma unroll
+    for (std::uint32_t i = 0; i < kAtOnce; ++i) {
+      if (source.pair_of_row != nullptr) found[i] /= source.pairs_per_row;
+      rows[begin + i] = found[i] * row_size;
+    }
+  }
+}
+
 // One piece of each of this thread's rows, kRowsAtOnce columns apart, as far as there are columns. rows: where they
 // begin, from `from` on.
 template <std::uint32_t kRowsAtOnce, std::size_t kSteps>
@@ -63,15 +84,8 @@ __device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMa
   std::uint32_t slot = 0;
   for (TileRange range(problem, map, Shape::kStageTiles); !range.done(); range.advance()) {
     const WgmmaTile tile = map.find(problem, range.tile_idx);
-    std::uint32_t rows[kSteps];  // see kMaxRowNumbers
-#pragma unroll
-    for (std::uint32_t step = 0; step < kSteps; ++step) {
-      const std::uint32_t column = min(step * kRowsAtOnce + first, tile.num_valid - 1);
-      rows[step] = 0;
-      if (step * kRowsAtOnce < tile.num_columns) {
-        rows[step] = source.row(tile.first_row + column) * problem.in_features;
-      }
-    }
+    std::uint32_t rows[kSteps];
+    find_rows<kRowsAtOnce>(source, tile, first, problem.in_features, rows);
     for (std::uint32_t k_tile = 0; k_tile < problem.k_tiles; k_tile += Shape::kStageTiles) {
       ring.wait_empty();
       if (thread == 0) {
