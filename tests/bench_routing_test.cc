@@ -22,7 +22,7 @@ BenchProblem problem_of(std::uint32_t num_tokens, std::uint32_t num_experts, std
 TEST(RandomRouting, TokensHaveDifferentExpertsAndWeightsOfSumOne) {
   for (const auto& problem :
        {problem_of(1, 128, 8), problem_of(77, 8, 8), problem_of(300, 512, 32), problem_of(5, 1, 1)}) {
-    const RandomRouting routing = random_routing(problem, 3);
+    const prepare::RandomRouting routing = random_routing(problem, 3);
     ASSERT_EQ(routing.expert_ids.size(), std::size_t{problem.num_tokens} * problem.top_k);
     ASSERT_EQ(routing.weights.size(), routing.expert_ids.size());
     std::set<std::int32_t> all;
@@ -47,7 +47,7 @@ TEST(RandomRouting, TokensHaveDifferentExpertsAndWeightsOfSumOne) {
 
 // Counts of 128 experts over 16,000 tokens: each is binomial, 1000 expected, deviation 30.6; 6 deviations are allowed.
 TEST(RandomRouting, ExpertsAreEquallyLikely) {
-  const RandomRouting routing = random_routing(problem_of(16000, 128, 8), 5);
+  const prepare::RandomRouting routing = random_routing(problem_of(16000, 128, 8), 5);
   std::vector<int> counts(128);
   for (const std::int32_t expert : routing.expert_ids) ++counts[static_cast<std::size_t>(expert)];
   for (const int count : counts) EXPECT_NEAR(count, 1000, 6 * 30.6);
