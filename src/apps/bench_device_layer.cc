@@ -104,6 +104,7 @@ kernels::MoeProblem moe_problem(const BenchProblem& problem) {
   out.hidden = static_cast<std::uint32_t>(problem.hidden_size);
   out.intermediate = static_cast<std::uint32_t>(problem.intermediate_size);
   out.num_experts = problem.num_experts;
+  out.num_global_experts = problem.num_global_experts;
   out.top_k = problem.top_k;
   out.one_fc1_input_scale = true;
   return out;

@@ -8,7 +8,7 @@
 
 namespace nvfp4::apps {
 
-// `key` decides everything.
+// Among the experts of all ranks; num_distinct counts those that are here. `key` decides everything.
 [[nodiscard]] prepare::RandomRouting random_routing(const BenchProblem& problem, std::uint64_t key);
 
 // Of such routings, on average.

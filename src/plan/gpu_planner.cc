@@ -160,7 +160,7 @@ class OfferPlanner {
   }
 
   void choose_by_table() {
-    measured_ = deployment_.table->find(measured_problem(shard_, ""));
+    measured_ = deployment_.table->find(measured_problem(shard_, line_.layer, ""));
     if (measured_ == nullptr) return;
     ranges_ = choose_measured(candidates(offers_, problem_, gpu_, deployment_), *measured_, deployment_.max_tokens);
   }
