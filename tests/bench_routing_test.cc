@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <vector>
 
@@ -67,6 +68,17 @@ TEST(RandomRouting, DistinctExpertsAreAsExpected) {
     for (std::uint64_t key = 0; key < 200; ++key) sum += random_routing(problem, key).num_distinct;
     EXPECT_NEAR(sum / 200 / expected_distinct_experts(problem), 1, 0.02) << num_tokens;
   }
+}
+
+// A rank has the first 16 of 128 experts.
+TEST(RandomRouting, OfOneRank) {
+  BenchProblem rank = problem_of(64, 16, 8);
+  rank.num_global_experts = 128;
+  const prepare::RandomRouting routing = random_routing(rank, 1);
+  EXPECT_EQ(routing.expert_ids, random_routing(problem_of(64, 128, 8), 1).expert_ids);
+  const std::set<std::int32_t> all(routing.expert_ids.begin(), routing.expert_ids.end());
+  EXPECT_EQ(routing.num_distinct, std::distance(all.begin(), all.lower_bound(16)));
+  EXPECT_DOUBLE_EQ(expected_distinct_experts(rank) * 8, expected_distinct_experts(problem_of(64, 128, 8)));
 }
 
 }  // namespace
