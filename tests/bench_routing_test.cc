@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <vector>
 
@@ -22,7 +23,7 @@ BenchProblem problem_of(std::uint32_t num_tokens, std::uint32_t num_experts, std
 TEST(RandomRouting, TokensHaveDifferentExpertsAndWeightsOfSumOne) {
   for (const auto& problem :
        {problem_of(1, 128, 8), problem_of(77, 8, 8), problem_of(300, 512, 32), problem_of(5, 1, 1)}) {
-    const RandomRouting routing = random_routing(problem, 3);
+    const prepare::RandomRouting routing = random_routing(problem, 3);
     ASSERT_EQ(routing.expert_ids.size(), std::size_t{problem.num_tokens} * problem.top_k);
     ASSERT_EQ(routing.weights.size(), routing.expert_ids.size());
     std::set<std::int32_t> all;
@@ -47,7 +48,7 @@ TEST(RandomRouting, TokensHaveDifferentExpertsAndWeightsOfSumOne) {
 
 // Counts of 128 experts over 16,000 tokens: each is binomial, 1000 expected, deviation 30.6; 6 deviations are allowed.
 TEST(RandomRouting, ExpertsAreEquallyLikely) {
-  const RandomRouting routing = random_routing(problem_of(16000, 128, 8), 5);
+  const prepare::RandomRouting routing = random_routing(problem_of(16000, 128, 8), 5);
   std::vector<int> counts(128);
   for (const std::int32_t expert : routing.expert_ids) ++counts[static_cast<std::size_t>(expert)];
   for (const int count : counts) EXPECT_NEAR(count, 1000, 6 * 30.6);
@@ -67,6 +68,17 @@ TEST(RandomRouting, DistinctExpertsAreAsExpected) {
     for (std::uint64_t key = 0; key < 200; ++key) sum += random_routing(problem, key).num_distinct;
     EXPECT_NEAR(sum / 200 / expected_distinct_experts(problem), 1, 0.02) << num_tokens;
   }
+}
+
+// A rank has the first 16 of 128 experts.
+TEST(RandomRouting, OfOneRank) {
+  BenchProblem rank = problem_of(64, 16, 8);
+  rank.num_global_experts = 128;
+  const prepare::RandomRouting routing = random_routing(rank, 1);
+  EXPECT_EQ(routing.expert_ids, random_routing(problem_of(64, 128, 8), 1).expert_ids);
+  const std::set<std::int32_t> all(routing.expert_ids.begin(), routing.expert_ids.end());
+  EXPECT_EQ(routing.num_distinct, std::distance(all.begin(), all.lower_bound(16)));
+  EXPECT_DOUBLE_EQ(expected_distinct_experts(rank) * 8, expected_distinct_experts(problem_of(64, 128, 8)));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "device/device.h"
 #include "kernels/catalogue/linear_catalogue.h"
 #include "support/nvfp4_command.h"
 #include "support/temporary_directory.h"
@@ -206,6 +207,15 @@ TEST(SelftestCommand, EveryKernelOfTheBuildPasses) {
   for (const kernels::LinearKernel& kernel : kernels::linear_kernels()) {
     EXPECT_EQ(tested.contains(std::string(kernel.name)), runs_here(kernel.needs)) << kernel.name;
   }
+}
+
+// Where there is a GPU: selftest_command_cuda_test.
+TEST(SelftestCommand, WithoutAGpuSaysSo) {
+  if (!Device::count().ok()) {
+    expect_refusal(run_nvfp4({"selftest", "--device", "cuda"}), {"CUDA"});
+    expect_refusal(run_nvfp4({"selftest", kMixed, "--device", "cuda"}), {"CUDA"});
+  }
+  expect_refusal(run_nvfp4({"selftest", "--device", "sm90"}), {"\"sm90\" is not here", "cpu and cuda"});
 }
 
 // One test for all layers whose kernel and columns are the same, however many layers there are.

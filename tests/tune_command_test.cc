@@ -69,7 +69,7 @@ TEST(TuneProblem, WhatCannotBeMeasuredIsLeftOut) {
 // --- as a problem of nvfp4 bench, for GPUs
 
 std::string bench_problem(std::string_view layer, std::uint32_t num_tokens) {
-  const auto problem = apps::bench_problem_of(*plan::parse_layer(layer, "test"), num_tokens);
+  const auto problem = apps::bench_problem_of(*plan::parse_layer(layer, "test"), 8, num_tokens);
   return problem ? problem->to_string() : problem.error().to_string();
 }
 
@@ -84,6 +84,18 @@ TEST(TuneDevice, LayersAreProblemsOfBench) {
               std::string("moe/w4a4/") + function + "/h64/i32/e8/k2/t3");
   }
   EXPECT_THAT(bench_problem("1 e moe/fp8/silu/h64/i32/e8/k2", 3), HasSubstr("scheme of experts"));
+}
+
+TEST(TuneDevice, ARankHasSomeOfTheExpertsThatTokensChoose) {
+  const plan::Layer shard = *plan::parse_layer("1 e moe/w4a16/silu/h64/i32/e4/k4", "test");
+  const auto problem = apps::bench_problem_of(shard, 32, 10);
+  ASSERT_TRUE(problem);
+  EXPECT_EQ(problem->num_experts, 4U);
+  EXPECT_EQ(problem->num_ids(), 32U);
+  const auto whole = apps::bench_problem_of(*plan::parse_layer("1 e moe/w4a16/silu/h64/i32/e32/k4", "test"), 32, 10);
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->num_global_experts, 0U);
+  EXPECT_DOUBLE_EQ(problem->operations() * 8, whole->operations());
 }
 
 // --- the command
@@ -174,6 +186,33 @@ TEST_F(TuneCommand, TheSameTableGivesTheSamePlan) {
   const auto first = run_nvfp4(with_table(plan(), table_));
   EXPECT_EQ(first.exit_code, 0) << first.err;
   EXPECT_EQ(run_nvfp4(with_table(plan(), table_)).out, first.out);
+}
+
+// What a rank's experts take is measured under their own name, and plans for as many ranks choose by it.
+TEST_F(TuneCommand, MeasuresWhatARankHas) {
+  const Arguments ranks = {"--ep", "2", "--max-tokens", "4"};
+  const std::string file = model_->file("ep.json");
+  const auto tuned = run_nvfp4(joined({"tune", model_->path(), "--out", file, "--seconds", "0.001", "-q"}, ranks));
+  ASSERT_EQ(tuned.exit_code, 0) << tuned.err;
+  std::size_t num_of_ranks = 0;
+  const nlohmann::json table = nlohmann::json::parse(support::read_file(file));
+  for (const auto& problem : table["problems"]) {
+    num_of_ranks += problem["problem"].get<std::string>().find(" experts ") != std::string::npos;
+  }
+  EXPECT_GT(num_of_ranks, 0U);
+  const auto num_measured = [&](const Arguments& deployment) {
+    const nlohmann::json plan =
+        json_of(run_nvfp4(joined({"plan", model_->path(), "--table", file, "--json"}, deployment)));
+    std::size_t count = 0;
+    for (const auto& line : plan["layers"]) {
+      const bool is_of_experts = line["layer_kind"].get<std::string>().starts_with("mlp.experts");
+      const bool is_measured = line["kernels"][0]["reason"].get<std::string>().starts_with("measured ");
+      count += is_of_experts && is_measured;
+    }
+    return count;
+  };
+  EXPECT_GT(num_measured(ranks), 0U);
+  EXPECT_EQ(num_measured({"--max-tokens", "4"}), 0U) << "all experts on one rank were not measured";
 }
 
 TEST_F(TuneCommand, TablesOfOthersAreRefused) {

@@ -164,7 +164,7 @@ double BenchProblem::bytes_read(double num_distinct_experts) const {
 double BenchProblem::operations() const {
   if (!is_moe()) return 2.0 * static_cast<double>(out_features) * static_cast<double>(in_features) * num_tokens;
   return 2.0 * static_cast<double>(hidden_size) * static_cast<double>(intermediate_size) * num_projections() *
-         num_tokens * top_k;
+         num_tokens * top_k * num_experts / num_ids();
 }
 
 Result<BenchProblem> parse_bench_problem(std::string_view text) {

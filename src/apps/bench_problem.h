@@ -46,10 +46,13 @@ struct BenchProblem {
   std::uint64_t intermediate_size = 0;
   std::uint32_t num_experts = 0;
   std::uint32_t top_k = 0;
+  // Of all ranks, among which tokens choose; the problem's are a rank's. Not in the text. 0: num_experts.
+  std::uint32_t num_global_experts = 0;
 
   [[nodiscard]] bool is_moe() const { return operation == Operation::kMoe; }
   [[nodiscard]] std::uint64_t input_size() const { return is_moe() ? hidden_size : in_features; }
   [[nodiscard]] std::uint64_t output_size() const { return is_moe() ? hidden_size : out_features; }
+  [[nodiscard]] std::uint32_t num_ids() const { return num_global_experts == 0 ? num_experts : num_global_experts; }
   [[nodiscard]] std::uint32_t num_projections() const { return expert_activation == ExpertActivation::kRelu2 ? 2 : 3; }
   [[nodiscard]] std::string to_string() const;
 

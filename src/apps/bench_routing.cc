@@ -2,61 +2,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-
-#include "prepare/random_weight.h"
+#include <vector>
 
 namespace nvfp4::apps {
-namespace {
 
-// Numbers one after the other.
-class Sequence {
- public:
-  explicit Sequence(std::uint64_t key) : state_(prepare::mix_bits(key)) {}
-
-  [[nodiscard]] std::uint64_t next() { return prepare::mix_bits(state_ += 0x9E3779B97F4A7C15ULL); }
-  // Below count, which is far below 2^32: no number is noticeably more likely than another.
-  [[nodiscard]] std::uint32_t below(std::uint32_t count) {
-    return static_cast<std::uint32_t>((next() >> 32U) * count >> 32U);
-  }
-  [[nodiscard]] float unit() { return static_cast<float>(next() >> 40U) * 0x1p-24F; }
-
- private:
-  std::uint64_t state_;
-};
-
-void softmax_of_random(Sequence& random, float* weights, std::uint32_t count) {
-  constexpr float kSpread = 2.0F;
-  float sum = 0.0F;
-  for (std::uint32_t j = 0; j < count; ++j) sum += weights[j] = std::exp(kSpread * random.unit());
-  for (std::uint32_t j = 0; j < count; ++j) weights[j] /= sum;
-}
-
-}  // namespace
-
-RandomRouting random_routing(const BenchProblem& problem, std::uint64_t key) {
-  const std::size_t num_pairs = std::size_t{problem.num_tokens} * problem.top_k;
-  RandomRouting routing;
-  routing.expert_ids.resize(num_pairs);
-  routing.weights.resize(num_pairs);
-  Sequence random(key);
-  std::vector<std::int32_t> experts(problem.num_experts);
-  std::iota(experts.begin(), experts.end(), 0);
-  std::vector<bool> is_chosen(problem.num_experts);
-  for (std::size_t first = 0; first < num_pairs; first += problem.top_k) {
-    for (std::uint32_t j = 0; j < problem.top_k; ++j) {  // the first steps of a shuffle
-      std::swap(experts[j], experts[j + random.below(problem.num_experts - j)]);
-      routing.expert_ids[first + j] = experts[j];
-      is_chosen[static_cast<std::size_t>(experts[j])] = true;
-    }
-    softmax_of_random(random, routing.weights.data() + first, problem.top_k);
-  }
-  routing.num_distinct = static_cast<std::uint32_t>(std::count(is_chosen.begin(), is_chosen.end(), true));
+prepare::RandomRouting random_routing(const BenchProblem& problem, std::uint64_t key) {
+  prepare::RandomRouting routing = prepare::random_routing(problem.num_tokens, problem.num_ids(), problem.top_k, key);
+  if (problem.num_ids() == problem.num_experts) return routing;
+  std::vector<bool> is_chosen(problem.num_ids());
+  for (const std::int32_t expert : routing.expert_ids) is_chosen[static_cast<std::size_t>(expert)] = true;
+  routing.num_distinct =
+      static_cast<std::uint32_t>(std::count(is_chosen.begin(), is_chosen.begin() + problem.num_experts, true));
   return routing;
 }
 
 double expected_distinct_experts(const BenchProblem& problem) {
-  const double missed = 1 - static_cast<double>(problem.top_k) / problem.num_experts;
+  const double missed = 1 - static_cast<double>(problem.top_k) / problem.num_ids();
   return problem.num_experts * (1 - std::pow(missed, problem.num_tokens));
 }
 

@@ -1,6 +1,7 @@
-// nvfp4 selftest DIR: every kernel that the plan takes on this processor computes a known answer at the layers' own
-// numbers of columns, before it serves anybody. Without DIR: every kernel that runs here.
+// nvfp4 selftest DIR: every kernel that the plan takes on this processor, or on the GPU here, computes a known answer
+// at the layers' own shapes, before it serves anybody. Without DIR: every kernel that runs here.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +14,9 @@
 #include "apps/here.h"
 #include "apps/plan_arguments.h"
 #include "base/worker_pool.h"
+#include "device/device.h"
+#include "device/stream.h"
+#include "layers/tested_device_plan.h"
 #include "layers/tested_plan.h"
 
 namespace nvfp4::apps {
@@ -20,6 +24,7 @@ namespace {
 
 struct Options {
   PlanArguments model;
+  std::string device = "cpu";
   bool json = false;
 };
 
@@ -38,9 +43,13 @@ void print(const Outcome& outcome) {
   for (const layers::KernelTest& test : outcome.tests) {
     std::string kinds;
     for (const std::string& kind : test.layer_kinds) kinds += (kinds.empty() ? "" : ", ") + printable(kind);
-    fmt::print("{:<6}  {:<32}  {:<6}  {:<13}  {:>6} columns  error {:.1e}  {}\n", test.passed() ? "passed" : "WRONG",
+    std::string on_gpu;
+    if (!test.num_tokens.empty()) {
+      on_gpu = fmt::format("{} rows, {} tokens  ", test.problem.out_features, fmt::join(test.num_tokens, ", "));
+    }
+    fmt::print("{:<6}  {:<32}  {:<6}  {:<13}  {:>6} columns  error {:.1e}  {}{}\n", test.passed() ? "passed" : "WRONG",
                test.kernel, weight_format_name(test.problem.weight), activation_name(test.problem.activation),
-               test.problem.in_features, test.error,
+               test.problem.in_features, test.error, on_gpu,
                !kinds.empty()                 ? kinds
                : test.problem.num_experts > 1 ? "experts"
                                               : "linear");
@@ -50,7 +59,7 @@ void print(const Outcome& outcome) {
 }
 
 void print_json(const Outcome& outcome) {
-  nlohmann::ordered_json out = {{"ms", outcome.ms}, {"tolerance", layers::kSelftestTolerance}};
+  nlohmann::ordered_json out = {{"ms", outcome.ms}};
   out["tests"] = nlohmann::ordered_json::array();
   for (const layers::KernelTest& test : outcome.tests) {
     out["tests"].push_back({{"kernel", test.kernel},
@@ -60,34 +69,73 @@ void print_json(const Outcome& outcome) {
                             {"has_experts", test.problem.num_experts > 1},
                             {"layer_kinds", test.layer_kinds},
                             {"passed", test.passed()},
-                            {"relative_error", test.error}});
+                            {"relative_error", test.error},
+                            {"tolerance", test.tolerance}});
+    if (test.num_tokens.empty()) continue;
+    out["tests"].back()["out_features"] = test.problem.out_features;
+    out["tests"].back()["num_tokens"] = test.num_tokens;
   }
   out["refusals"] = outcome.refusals;
   fmt::print("{}\n", out.dump(2));
 }
 
-Result<Outcome> test_all(WorkerPool& pool) {
+// test() -> Result<std::vector<layers::KernelTest>>, of no model.
+template <class Test>
+Result<Outcome> timed(const Test& test) {
   const auto began = std::chrono::steady_clock::now();
-  auto tests = layers::test_all_kernels(best_instruction_set(), pool);
+  auto tests = test();
   NVFP4_RETURN_IF_ERROR(tests);
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
   return Outcome{std::move(tests).value(), ms, {}};
 }
 
-Result<Outcome> test_model(const Options& options, const plan::Cpu& cpu, WorkerPool& pool) {
+// make_plan(layers, deployment) -> Result<layers::TestedPlan>
+template <class MakePlan>
+Result<Outcome> test_model(const Options& options, const MakePlan& make_plan) {
   const auto deployment = deployment_of(options.model);
   NVFP4_RETURN_IF_ERROR(deployment);
   const auto inventory = read_layers(options.model, "nvfp4 selftest");
   NVFP4_RETURN_IF_ERROR(inventory);
-  const auto tested = layers::make_tested_plan(inventory->layers, cpu, *deployment, pool);
+  const auto tested = make_plan(inventory->layers, *deployment);
   NVFP4_RETURN_IF_ERROR(tested);
   return Outcome{tested->tests, tested->ms, layers::refusal_lines(tested->plan)};
 }
 
-Result<int> run(const Options& options) {
+Result<Outcome> test_cpu(const Options& options) {
   const plan::Cpu cpu = cpu_here();
   WorkerPool pool(cpu.num_workers);
-  const auto outcome = names_a_model(options.model) ? test_model(options, cpu, pool) : test_all(pool);
+  if (!names_a_model(options.model)) {
+    return timed([&] { return layers::test_all_kernels(best_instruction_set(), pool); });
+  }
+  return test_model(options, [&](const auto& layers, const plan::Deployment& deployment) {
+    return layers::make_tested_plan(layers, cpu, deployment, pool);
+  });
+}
+
+// The first GPU.
+Result<Outcome> test_gpu(const Options& options) {
+  const auto device = Device::open(0);
+  NVFP4_RETURN_IF_ERROR(device);
+  const auto stream = Stream::create();
+  NVFP4_RETURN_IF_ERROR(stream);
+  WorkerPool pool(cpu_here().num_workers);
+  const layers::TestDevice there{device->caps(), stream->get(), pool};
+  const layers::DeviceTestRunner runner = layers::run_on_device(there);
+  if (!names_a_model(options.model)) {
+    return timed([&] { return layers::test_all_device_kernels(device->caps(), runner); });
+  }
+  const plan::Gpu gpu{device->caps(), rates_of(device->caps())};
+  return test_model(options, [&](const auto& layers, const plan::Deployment& deployment) {
+    return layers::make_tested_device_plan(layers, gpu, deployment, runner);
+  });
+}
+
+Result<int> run(const Options& options) {
+  if (options.device != "cpu" && options.device != "cuda") {
+    return Error{ErrorCode::kInvalidArgument, "--device",
+                 fmt::format("\"{}\" is not here; kernels of cpu and cuda can be tested", options.device)};
+  }
+  const auto outcome = options.device == "cpu" ? test_cpu(options) : test_gpu(options);
   NVFP4_RETURN_IF_ERROR(outcome);
   options.json ? print_json(*outcome) : print(*outcome);
   return outcome->passed() ? kDone : kFindings;
@@ -104,6 +152,7 @@ Command add_selftest_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* parser = app.add_subcommand("selftest", "Kernels that serve a model here, or all, compute a known answer");
   add_plan_arguments(*parser, options->model);
+  parser->add_option("--device", options->device, "cpu (this one), or cuda (the GPU here)");
   parser->add_flag("--json", options->json, "as JSON");
   return {parser, [options] { return run_and_report(*options); }};
 }

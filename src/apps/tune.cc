@@ -73,7 +73,7 @@ Result<plan::MeasuredTable> measure_all(const Options& options, const plan::Mach
   table.build = build_name();
   table.machine = machine;
   for (const plan::PlannedLayer& line : plan->layers) {
-    const std::string name = plan::measured_problem(shard_of_line(line, deployment), line.projection);
+    const std::string name = plan::measured_problem(shard_of_line(line, deployment), line.layer, line.projection);
     const auto candidates = plan::candidates_of(machine, deployment, line);
     NVFP4_RETURN_IF_ERROR(candidates);
     if (candidates->empty() || table.find(name) != nullptr) continue;
@@ -103,8 +103,8 @@ Result<plan::MeasuredTable> tune_cpu(const Options& options, plan::Deployment de
   deployment.max_tokens = options.max_tokens == 0 ? kCpuTokens : options.max_tokens;
   return measure_all(options, machine, deployment, [&](const plan::PlannedLayer& line) -> Result<MeasureKernel> {
     const plan::Layer shard = shard_of_line(line, deployment);
-    auto timer = std::make_shared<CpuLayerTimer>(plan::linear_problem(shard, line.projection), shard.top_k,
-                                                 options.seconds, pool);
+    auto timer = std::make_shared<CpuLayerTimer>(plan::linear_problem(shard, line.projection), line.layer.num_experts,
+                                                 shard.top_k, options.seconds, pool);
     return telling(line.problem,
                    [timer](std::string_view kernel, std::uint32_t tokens) { return timer->us(kernel, tokens); });
   });
@@ -119,8 +119,9 @@ Result<plan::MeasuredTable> tune_gpu(const Options& options, plan::Deployment de
   return measure_all(options, *machine, deployment, [&](const plan::PlannedLayer& line) -> Result<MeasureKernel> {
     const plan::Layer shard = shard_of_line(line, deployment);
     return telling(line.problem,
-                   [&options, &bench, shard](std::string_view kernel, std::uint32_t tokens) -> Result<double> {
-                     const auto problem = bench_problem_of(shard, tokens);
+                   [&options, &bench, shard, whole_experts = line.layer.num_experts](
+                       std::string_view kernel, std::uint32_t tokens) -> Result<double> {
+                     const auto problem = bench_problem_of(shard, whole_experts, tokens);
                      NVFP4_RETURN_IF_ERROR(problem);
                      const auto measured = bench->measure(*problem, {false, options.seconds, std::string(kernel)});
                      NVFP4_RETURN_IF_ERROR(measured);
@@ -172,6 +173,8 @@ Command add_tune_command(CLI::App& app) {
   parser->add_option("--seconds", options->seconds, "of repetitions, for each measurement (0.05)")
       ->check(real_number(0.0001, 3600));
   parser->add_option("--tp", options->model.deployment.ranks.tensor_parallel, "ranks that share every weight (1)")
+      ->check(whole_number(1, 1024));
+  parser->add_option("--ep", options->model.deployment.ranks.expert_parallel, "ranks that share the experts (1)")
       ->check(whole_number(1, 1024));
   add_instruction_set_option(*parser, options->instruction_set);
   parser->add_option("--threads", options->num_threads, "worker threads (one a core)")->check(whole_number(0, 1024));

@@ -63,20 +63,21 @@ Result<const CpuLayerTimer::Copies*> CpuLayerTimer::copies(kernels::WeightLayout
   return &all;
 }
 
-// Rows of each expert, when every token goes to top_k different ones.
+// Rows of each expert that is here, when every token goes to top_k different ones of all ranks; at least one row.
 std::vector<std::uint32_t> CpuLayerTimer::random_offsets(std::uint32_t num_tokens) const {
-  if (problem_.num_experts == 1) return {};
+  if (whole_experts_ == 1) return {0, num_tokens};
   std::vector<std::uint32_t> offsets(problem_.num_experts + std::size_t{1});
-  std::vector<std::uint32_t> experts(problem_.num_experts);
+  std::vector<std::uint32_t> experts(whole_experts_);
   std::iota(experts.begin(), experts.end(), 0U);
   std::uint64_t key = 0;
   for (std::uint32_t t = 0; t < num_tokens; ++t) {
     for (std::uint32_t j = 0; j < top_k_; ++j) {
       const std::size_t other = j + prepare::mix_bits(++key) % (experts.size() - j);
       std::swap(experts[j], experts[other]);
-      ++offsets[experts[j] + std::size_t{1}];
+      if (experts[j] < problem_.num_experts) ++offsets[experts[j] + std::size_t{1}];
     }
   }
+  if (std::all_of(offsets.begin(), offsets.end(), [](std::uint32_t count) { return count == 0; })) offsets[1] = 1;
   std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
   return offsets;
 }
@@ -85,10 +86,11 @@ Result<double> CpuLayerTimer::us(std::string_view kernel_name, std::uint32_t num
   const kernels::LinearKernel& kernel = *kernels::find_linear_kernel(kernel_name);
   const auto weights = copies(kernel.layout);
   NVFP4_RETURN_IF_ERROR(weights);
-  const std::uint32_t num_rows = num_tokens * (problem_.num_experts > 1 ? top_k_ : 1);
+  std::vector<std::uint32_t> offsets = random_offsets(num_tokens);
+  const std::uint32_t num_rows = offsets.back();
+  if (problem_.num_experts == 1) offsets.clear();
   const std::vector<float> x = random_values(num_rows * problem_.in_features);
   std::vector<float> y(num_rows * problem_.out_features);
-  const std::vector<std::uint32_t> offsets = random_offsets(num_tokens);
   const kernels::LinearArgs args{x.data(), y.data(), num_rows, offsets, true};
   workspace_.reserve(kernel.workspace_bytes(problem_, num_rows, pool_.num_workers()));
   const auto repeat = [&] {

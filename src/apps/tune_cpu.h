@@ -17,9 +17,11 @@ namespace nvfp4::apps {
 
 class CpuLayerTimer {
  public:
-  // top_k: rows of a token, each for another expert. seconds: of repetitions, for each measurement.
-  CpuLayerTimer(const kernels::LinearProblem& problem, std::uint32_t top_k, double seconds, WorkerPool& pool)
-      : problem_(problem), top_k_(top_k), seconds_(seconds), pool_(pool) {}
+  // top_k: rows of a token, each for another of `whole_experts`, of which the problem's are a rank's. seconds: of
+  // repetitions, for each measurement.
+  CpuLayerTimer(const kernels::LinearProblem& problem, std::uint32_t whole_experts, std::uint32_t top_k, double seconds,
+                WorkerPool& pool)
+      : problem_(problem), whole_experts_(whole_experts), top_k_(top_k), seconds_(seconds), pool_(pool) {}
 
   // The median of three repetitions or more.
   [[nodiscard]] Result<double> us(std::string_view kernel_name, std::uint32_t num_tokens);
@@ -30,6 +32,7 @@ class CpuLayerTimer {
   [[nodiscard]] std::vector<std::uint32_t> random_offsets(std::uint32_t num_tokens) const;
 
   kernels::LinearProblem problem_;
+  std::uint32_t whole_experts_;
   std::uint32_t top_k_;
   double seconds_;
   WorkerPool& pool_;

@@ -39,7 +39,7 @@ ExpertActivation expert_activation_of(kernels::ExpertFunction function) {
 }  // namespace
 
 // By way of its text, whose limits are checked there.
-Result<BenchProblem> bench_problem_of(const plan::Layer& shard, std::uint32_t num_tokens) {
+Result<BenchProblem> bench_problem_of(const plan::Layer& shard, std::uint32_t whole_experts, std::uint32_t num_tokens) {
   BenchProblem problem;
   problem.scheme = scheme_of(shard);
   problem.num_tokens = num_tokens;
@@ -48,13 +48,18 @@ Result<BenchProblem> bench_problem_of(const plan::Layer& shard, std::uint32_t nu
     problem.expert_activation = expert_activation_of(shard.function);
     problem.hidden_size = shard.in_features;
     problem.intermediate_size = shard.out_features;
-    problem.num_experts = shard.num_experts;
+    problem.num_experts = whole_experts;
     problem.top_k = shard.top_k;
   } else {
     problem.out_features = shard.out_features;
     problem.in_features = shard.in_features;
   }
-  return parse_bench_problem(problem.to_string());
+  auto parsed = parse_bench_problem(problem.to_string());
+  NVFP4_RETURN_IF_ERROR(parsed);
+  if (!parsed->is_moe() || shard.num_experts == whole_experts) return parsed;
+  parsed->num_experts = shard.num_experts;
+  parsed->num_global_experts = whole_experts;
+  return parsed;
 }
 
 }  // namespace nvfp4::apps

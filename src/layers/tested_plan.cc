@@ -35,7 +35,7 @@ class Tests {
     if (is_new) {
       const auto error = selftest(kernel, problem, pool_);
       NVFP4_RETURN_IF_ERROR(error);
-      tests_.push_back({std::string(kernel.name), problem, {}, *error});
+      tests_.push_back({std::string(kernel.name), problem, {}, *error, kSelftestTolerance, {}});
     }
     std::vector<std::string>& kinds = tests_[place->second].layer_kinds;
     if (!layer_kind.empty() && std::find(kinds.begin(), kinds.end(), layer_kind) == kinds.end()) {
@@ -66,7 +66,7 @@ class Tests {
 };
 
 // Whether there is one more than before.
-bool refuse_wrong_ones(const std::vector<KernelTest>& tests, std::vector<plan::RefusedKernel>& refused) {
+bool refuse_wrong_ones(std::span<const KernelTest> tests, std::vector<plan::RefusedKernel>& refused) {
   const std::size_t num_before = refused.size();
   for (const KernelTest& test : tests) {
     const auto is_same = [&](const plan::RefusedKernel& known) { return known.kernel == test.kernel; };
@@ -83,17 +83,29 @@ bool refuse_wrong_ones(const std::vector<KernelTest>& tests, std::vector<plan::R
 }  // namespace
 
 Result<TestedPlan> make_tested_plan(std::span<const plan::Layer> layers, const plan::Machine& machine,
-                                    plan::Deployment deployment, WorkerPool& pool) {
-  Tests tests(pool);
+                                    plan::Deployment deployment, const TestPlan& test) {
   double ms = 0;
   while (true) {
     auto plan = plan::make_plan(layers, machine, deployment);
     NVFP4_RETURN_IF_ERROR(plan);
     const auto began = std::chrono::steady_clock::now();
-    NVFP4_RETURN_IF_ERROR(tests.add(*plan));
+    const auto tests = test(*plan);
+    NVFP4_RETURN_IF_ERROR(tests);
     ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
-    if (!refuse_wrong_ones(tests.all(), deployment.refused)) return TestedPlan{std::move(*plan), tests.all(), ms};
+    if (!refuse_wrong_ones(*tests, deployment.refused)) {
+      return TestedPlan{std::move(*plan), {tests->begin(), tests->end()}, ms};
+    }
   }
+}
+
+Result<TestedPlan> make_tested_plan(std::span<const plan::Layer> layers, const plan::Machine& machine,
+                                    plan::Deployment deployment, WorkerPool& pool) {
+  Tests tests(pool);
+  return make_tested_plan(layers, machine, std::move(deployment),
+                          [&](const plan::Plan& plan) -> Result<std::span<const KernelTest>> {
+                            NVFP4_RETURN_IF_ERROR(tests.add(plan));
+                            return std::span(tests.all());
+                          });
 }
 
 std::vector<std::string> refusal_lines(const plan::Plan& plan) {

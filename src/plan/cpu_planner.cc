@@ -118,7 +118,7 @@ class KernelPlanner {
   }
 
   void plan_by_table() {
-    measured_ = deployment_.table->find(measured_problem(shard_, line_.projection));
+    measured_ = deployment_.table->find(measured_problem(shard_, line_.layer, line_.projection));
     if (measured_ == nullptr) return;
     const std::vector<Candidate> candidates = cpu_candidates(cpu_, deployment_, shard_, line_.projection);
     for (const MeasuredRange& range : choose_measured(candidates, *measured_, deployment_.max_tokens)) {

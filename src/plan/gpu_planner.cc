@@ -57,38 +57,6 @@ std::uint32_t narrow(std::uint64_t size) {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(size, std::numeric_limits<std::uint32_t>::max()));
 }
 
-DeviceLinearProblem linear_problem(const Layer& shard, const Deployment& deployment) {
-  DeviceLinearProblem problem;
-  problem.weight = shard.weight;
-  problem.activation = shard.activation;
-  problem.input_rule = shard.input_rule;
-  problem.out_features = narrow(shard.out_features);
-  problem.in_features = narrow(shard.in_features);
-  problem.num_shards = shard.num_shards;
-  problem.per_row_scale = shard.per_row_scale;
-  problem.has_bias = shard.has_bias;
-  problem.has_pre_quant_scale = shard.has_pre_quant_scale;
-  problem.batch_invariant = deployment.batch_invariant;
-  return problem;
-}
-
-MoeProblem moe_problem(const Layer& shard, const Layer& whole, const Deployment& deployment) {
-  MoeProblem problem;
-  problem.activation = shard.activation;
-  problem.function = shard.function;
-  if (shard.swiglu_limit > 0) problem.swiglu_limit = shard.swiglu_limit;
-  problem.hidden = narrow(shard.in_features);
-  problem.intermediate = narrow(shard.out_features);
-  problem.num_experts = shard.num_experts;
-  problem.num_global_experts = whole.num_experts;
-  problem.top_k = shard.top_k;
-  problem.router_weight_on_input = shard.router_weight_on_input;
-  problem.input_rule = shard.input_rule;
-  problem.one_fc1_input_scale = shard.one_fc1_input_scale;
-  problem.batch_invariant = deployment.batch_invariant;
-  return problem;
-}
-
 // What no kernel for GPUs takes, before kernels are asked; empty otherwise.
 std::string refusal_of(const Layer& shard) {
   constexpr std::uint64_t kMaxFeatures = 1U << 24U;  // kernels count steps and blocks with 32 bits
@@ -111,6 +79,22 @@ std::string refusal_of(const Layer& shard) {
   return {};
 }
 
+// Of a kernel that may not serve whatever the problem.
+std::string refusal_of(const Deployment& deployment, std::string_view kernel) {
+  for (const RefusedKernel& refused : deployment.refused) {
+    if (refused.kernel == kernel) return refused.reason;
+  }
+  return {};
+}
+
+// Empty when the kernel may serve.
+template <class Offer, class Problem>
+std::string refusal_of(const Offer& offer, const Problem& problem, const DeviceCaps& caps, const Deployment& deployment,
+                       std::uint32_t num_tokens) {
+  std::string why = offer.refusal(problem, caps, num_tokens);
+  return why.empty() ? refusal_of(deployment, offer.name) : why;
+}
+
 // Kernels of one layout may take turns; none may where a token's bits must not depend on how many there are.
 template <class Offer, class Problem>
 std::vector<Candidate> candidates(std::span<const Offer> offers, const Problem& problem, const Gpu& gpu,
@@ -118,9 +102,8 @@ std::vector<Candidate> candidates(std::span<const Offer> offers, const Problem& 
   std::vector<Candidate> out;
   for (const Offer& offer : offers) {
     out.push_back({offer.name, std::string(deployment.batch_invariant ? offer.name : layout_name(offer.nvfp4_layout)),
-                   [&offer, problem, caps = gpu.caps](std::uint32_t tokens) {
-                     return offer.refusal(problem, caps, tokens).empty();
-                   }});
+                   [&offer, problem, caps = gpu.caps, may_serve = refusal_of(deployment, offer.name).empty()](
+                       std::uint32_t tokens) { return may_serve && offer.refusal(problem, caps, tokens).empty(); }});
   }
   return out;
 }
@@ -141,7 +124,7 @@ class OfferPlanner {
     if (!schedule) {
       for (const Offer& offer : offers_) {
         add_rejection(line_, offer.name, 1, deployment_.max_tokens,
-                      offer.refusal(problem_, gpu_.caps, deployment_.max_tokens));
+                      refusal_of(offer, problem_, gpu_.caps, deployment_, deployment_.max_tokens));
       }
       return {};
     }
@@ -163,7 +146,10 @@ class OfferPlanner {
   [[nodiscard]] Result<Schedule> schedule_by_list(std::string_view kernel, const std::string& where) const {
     return Schedule::make(
         deployment_.max_tokens,
-        [&](std::uint32_t tokens) { return kernels::choose_offer(problem_, gpu_.caps, tokens, where, kernel); },
+        [&](std::uint32_t tokens) {
+          return kernels::choose_offer(problem_, gpu_.caps, tokens, where, kernel,
+                                       [&](std::string_view name) { return refusal_of(deployment_, name); });
+        },
         [&](const Offer& offer, std::uint32_t tokens) { return outline(offer, tokens); });
   }
   [[nodiscard]] Result<Schedule> schedule_by_table() const {
@@ -174,7 +160,7 @@ class OfferPlanner {
   }
 
   void choose_by_table() {
-    measured_ = deployment_.table->find(measured_problem(shard_, ""));
+    measured_ = deployment_.table->find(measured_problem(shard_, line_.layer, ""));
     if (measured_ == nullptr) return;
     ranges_ = choose_measured(candidates(offers_, problem_, gpu_, deployment_), *measured_, deployment_.max_tokens);
   }
@@ -182,7 +168,7 @@ class OfferPlanner {
   [[nodiscard]] Error forced_error(Error error) const {
     std::string candidates;
     for (const Offer& offer : offers_) {
-      if (!offer.refusal(problem_, gpu_.caps, deployment_.max_tokens).empty()) continue;
+      if (!refusal_of(offer, problem_, gpu_.caps, deployment_, deployment_.max_tokens).empty()) continue;
       candidates += fmt::format("{}{}", candidates.empty() ? "" : ", ", offer.name);
     }
     if (error.code == ErrorCode::kUnsupported) {
@@ -221,7 +207,7 @@ class OfferPlanner {
 
   // Why an offer does not serve these tokens, although another one does.
   [[nodiscard]] std::string rejection(const Offer& offer, std::uint32_t num_tokens, const Offer& chosen) const {
-    if (std::string why = offer.refusal(problem_, gpu_.caps, num_tokens); !why.empty()) return why;
+    if (std::string why = refusal_of(offer, problem_, gpu_.caps, deployment_, num_tokens); !why.empty()) return why;
     if (line_.is_forced) return fmt::format("serves it, too; {} was asked for", chosen.name);
     if (!ranges_.empty()) return measured_rejection(*measured_, offer.name, chosen.name, num_tokens);
     if (num_tokens > offer.best_max_tokens) {
@@ -242,13 +228,45 @@ class OfferPlanner {
 
 }  // namespace
 
+DeviceLinearProblem device_linear_problem(const Layer& shard, const Deployment& deployment) {
+  DeviceLinearProblem problem;
+  problem.weight = shard.weight;
+  problem.activation = shard.activation;
+  problem.input_rule = shard.input_rule;
+  problem.out_features = narrow(shard.out_features);
+  problem.in_features = narrow(shard.in_features);
+  problem.num_shards = shard.num_shards;
+  problem.per_row_scale = shard.per_row_scale;
+  problem.has_bias = shard.has_bias;
+  problem.has_pre_quant_scale = shard.has_pre_quant_scale;
+  problem.batch_invariant = deployment.batch_invariant;
+  return problem;
+}
+
+MoeProblem device_moe_problem(const Layer& shard, const Layer& whole, const Deployment& deployment) {
+  MoeProblem problem;
+  problem.activation = shard.activation;
+  problem.function = shard.function;
+  if (shard.swiglu_limit > 0) problem.swiglu_limit = shard.swiglu_limit;
+  problem.hidden = narrow(shard.in_features);
+  problem.intermediate = narrow(shard.out_features);
+  problem.num_experts = shard.num_experts;
+  problem.num_global_experts = whole.num_experts;
+  problem.top_k = shard.top_k;
+  problem.router_weight_on_input = shard.router_weight_on_input;
+  problem.input_rule = shard.input_rule;
+  problem.one_fc1_input_scale = shard.one_fc1_input_scale;
+  problem.batch_invariant = deployment.batch_invariant;
+  return problem;
+}
+
 std::vector<Candidate> gpu_candidates(const Gpu& gpu, const Deployment& deployment, const Layer& shard,
                                       const Layer& whole) {
   if (!refusal_of(shard).empty()) return {};
   if (shard.operation == Operation::kExperts) {
-    return candidates(kernels::device_moe_offers(), moe_problem(shard, whole, deployment), gpu, deployment);
+    return candidates(kernels::device_moe_offers(), device_moe_problem(shard, whole, deployment), gpu, deployment);
   }
-  return candidates(kernels::device_linear_offers(), linear_problem(shard, deployment), gpu, deployment);
+  return candidates(kernels::device_linear_offers(), device_linear_problem(shard, deployment), gpu, deployment);
 }
 
 Status plan_on_gpu(const Gpu& gpu, const Deployment& deployment, const Layer& shard, std::string_view kernel,
@@ -266,12 +284,12 @@ Status plan_on_gpu(const Gpu& gpu, const Deployment& deployment, const Layer& sh
     return {};
   }
   if (shard.operation == Operation::kExperts) {
-    const MoeProblem problem = moe_problem(shard, line.layer, deployment);
+    const MoeProblem problem = device_moe_problem(shard, line.layer, deployment);
     return OfferPlanner<DeviceMoePlan, DeviceMoeOffer, MoeProblem>(kernels::device_moe_offers(), problem, gpu,
                                                                    deployment, shard, line)
         .plan(kernel, where);
   }
-  const DeviceLinearProblem problem = linear_problem(shard, deployment);
+  const DeviceLinearProblem problem = device_linear_problem(shard, deployment);
   return OfferPlanner<DeviceLinearPlan, DeviceLinearOffer, DeviceLinearProblem>(kernels::device_linear_offers(),
                                                                                 problem, gpu, deployment, shard, line)
       .plan(kernel, where);

@@ -187,11 +187,13 @@ const MeasuredProblem* MeasuredTable::find(std::string_view problem) const {
   return found == problems.end() ? nullptr : &*found;
 }
 
-std::string measured_problem(const Layer& shard, std::string_view projection) {
+std::string measured_problem(const Layer& shard, const Layer& whole, std::string_view projection) {
   Layer layer = shard;
   layer.is_tied = false;
-  if (projection.empty()) return problem_text(layer);
-  return fmt::format("{} {}", problem_text(layer), projection == "gate_proj" ? "up_proj" : projection);
+  std::string name = problem_text(layer);
+  if (whole.num_experts != shard.num_experts) name += fmt::format(" of {} experts", whole.num_experts);
+  if (projection.empty()) return name;
+  return fmt::format("{} {}", name, projection == "gate_proj" ? "up_proj" : projection);
 }
 
 Result<MeasuredTable> parse_measured_table(std::string_view json, const std::string& label) {

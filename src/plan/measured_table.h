@@ -48,7 +48,8 @@ struct MeasuredTable {
 };
 
 // Under which name a layer of one rank is measured; on a processor, a projection of experts. Gate and up are one.
-[[nodiscard]] std::string measured_problem(const Layer& shard, std::string_view projection);
+// `whole`: of all ranks, which decides how many rows a rank's experts get.
+[[nodiscard]] std::string measured_problem(const Layer& shard, const Layer& whole, std::string_view projection);
 
 [[nodiscard]] Result<MeasuredTable> parse_measured_table(std::string_view json, const std::string& label);
 // What parse_measured_table() reads.

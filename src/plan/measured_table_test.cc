@@ -111,11 +111,15 @@ TEST(MeasuredTable, WhatIsMalformedIsNamed) {
 }
 TEST(MeasuredTable, ProblemsAreNamedAfterWhatIsMeasured) {
   const Layer tied = *parse_layer("1 lm_head linear/bf16/n64/k64/tied", "t");
-  EXPECT_EQ(measured_problem(tied, ""), "linear/bf16/n64/k64");
+  EXPECT_EQ(measured_problem(tied, tied, ""), "linear/bf16/n64/k64");
   const Layer experts = *parse_layer("1 mlp.experts moe/w4a16/silu/h64/i64/e8/k2", "t");
-  EXPECT_EQ(measured_problem(experts, ""), "moe/w4a16/silu/h64/i64/e8/k2");
-  EXPECT_EQ(measured_problem(experts, "down_proj"), "moe/w4a16/silu/h64/i64/e8/k2 down_proj");
-  EXPECT_EQ(measured_problem(experts, "gate_proj"), measured_problem(experts, "up_proj"));
+  EXPECT_EQ(measured_problem(experts, experts, ""), "moe/w4a16/silu/h64/i64/e8/k2");
+  EXPECT_EQ(measured_problem(experts, experts, "down_proj"), "moe/w4a16/silu/h64/i64/e8/k2 down_proj");
+  EXPECT_EQ(measured_problem(experts, experts, "gate_proj"), measured_problem(experts, experts, "up_proj"));
+  Layer whole = experts;
+  whole.num_experts = 32;
+  EXPECT_EQ(measured_problem(experts, whole, ""), "moe/w4a16/silu/h64/i64/e8/k2 of 32 experts");
+  EXPECT_EQ(measured_problem(experts, whole, "up_proj"), "moe/w4a16/silu/h64/i64/e8/k2 of 32 experts up_proj");
 }
 
 }  // namespace

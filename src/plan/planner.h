@@ -10,6 +10,9 @@
 #include <vector>
 
 #include "checkpoint/activation_request.h"
+#include "kernels/contract/device_linear.h"
+#include "kernels/contract/device_moe.h"
+#include "kernels/contract/linear.h"
 #include "nvfp4/result.h"
 #include "plan/layer.h"
 #include "plan/machine.h"
@@ -99,6 +102,11 @@ struct Plan {
 
 // The problem of a line of a processor's plan, as one rank has it.
 [[nodiscard]] kernels::LinearProblem linear_problem(const Layer& shard, std::string_view projection);
+
+// The problem of a GPU's plan; `whole`: of all ranks.
+[[nodiscard]] kernels::DeviceLinearProblem device_linear_problem(const Layer& shard, const Deployment& deployment);
+[[nodiscard]] kernels::MoeProblem device_moe_problem(const Layer& shard, const Layer& whole,
+                                                     const Deployment& deployment);
 
 // The kernels that may serve a line, in the order of the list: what there is to measure. None for embeddings, and for
 // what no kernel of the machine serves whatever the number of tokens.

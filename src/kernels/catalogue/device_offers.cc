@@ -10,6 +10,16 @@
 #include "kernels/cuda_sm90/wgmma_offers.h"
 
 namespace nvfp4::kernels {
+namespace {
+
+template <class Offer, class Problem>
+std::string refusal_of(const Offer& offer, const Problem& problem, const DeviceCaps& caps, std::uint32_t max_tokens,
+                       const KernelRefusal& refusal) {
+  std::string why = offer.refusal(problem, caps, max_tokens);
+  return why.empty() && refusal ? refusal(offer.name) : why;
+}
+
+}  // namespace
 
 std::span<const DeviceMoeOffer> device_moe_offers() {
   static const std::vector<DeviceMoeOffer> offers = {
@@ -34,26 +44,27 @@ std::span<const DeviceLinearOffer> device_linear_offers() {
 }
 
 Result<const DeviceMoeOffer*> choose_offer(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens,
-                                           const std::string& where, std::string_view kernel_name) {
+                                           const std::string& where, std::string_view kernel_name,
+                                           const KernelRefusal& refusal) {
   const std::string what =
       fmt::format("{} experts [{}, {}] with {} and {} activations, {} tokens, on {}", problem.num_experts,
                   problem.hidden, problem.intermediate, expert_function_name(problem.function),
                   activation_name(problem.activation), max_tokens, device_text(caps));
   return choose_kernel(
       device_moe_offers(), what, where, kernel_name,
-      [&](const DeviceMoeOffer& offer) { return offer.refusal(problem, caps, max_tokens); },
+      [&](const DeviceMoeOffer& offer) { return refusal_of(offer, problem, caps, max_tokens, refusal); },
       [&](const DeviceMoeOffer& offer) { return max_tokens <= offer.best_max_tokens; });
 }
 
 Result<const DeviceLinearOffer*> choose_offer(const DeviceLinearProblem& problem, const DeviceCaps& caps,
                                               std::uint32_t max_tokens, const std::string& where,
-                                              std::string_view kernel_name) {
+                                              std::string_view kernel_name, const KernelRefusal& refusal) {
   const std::string what = fmt::format("{} weights [{}, {}] with {} activations, {} tokens, on {}",
                                        weight_format_name(problem.weight), problem.out_features, problem.in_features,
                                        activation_name(problem.activation), max_tokens, device_text(caps));
   return choose_kernel(
       device_linear_offers(), what, where, kernel_name,
-      [&](const DeviceLinearOffer& offer) { return offer.refusal(problem, caps, max_tokens); },
+      [&](const DeviceLinearOffer& offer) { return refusal_of(offer, problem, caps, max_tokens, refusal); },
       [&](const DeviceLinearOffer& offer) { return max_tokens <= offer.best_max_tokens; });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,13 +16,18 @@ namespace nvfp4::kernels {
 [[nodiscard]] std::span<const DeviceMoeOffer> device_moe_offers();
 [[nodiscard]] std::span<const DeviceLinearOffer> device_linear_offers();
 
+// Why a kernel may not serve, whatever the problem; empty: it may. No function: all may.
+using KernelRefusal = std::function<std::string(std::string_view kernel)>;
+
 // The first that accepts and is best for so many tokens; if there is none, the first that accepts; or an Error with
 // every refusal. `where` names the layer. kernel_name, unless it is empty: that kernel and no other.
 [[nodiscard]] Result<const DeviceMoeOffer*> choose_offer(const MoeProblem& problem, const DeviceCaps& caps,
                                                          std::uint32_t max_tokens, const std::string& where,
-                                                         std::string_view kernel_name = {});
+                                                         std::string_view kernel_name = {},
+                                                         const KernelRefusal& refusal = {});
 [[nodiscard]] Result<const DeviceLinearOffer*> choose_offer(const DeviceLinearProblem& problem, const DeviceCaps& caps,
                                                             std::uint32_t max_tokens, const std::string& where,
-                                                            std::string_view kernel_name = {});
+                                                            std::string_view kernel_name = {},
+                                                            const KernelRefusal& refusal = {});
 
 }  // namespace nvfp4::kernels

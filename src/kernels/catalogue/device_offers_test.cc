@@ -178,5 +178,29 @@ TEST(DeviceOffers, OutlinesSayTheWorkspace) {
   }
 }
 
+// Places in a workspace are part of what kernels are: sizes of a layer with a shared expert and one without.
+TEST(DeviceOffers, WorkspacesOfExperts) {
+  MoeProblem shared = experts(Activation::kNvfp4Dynamic);
+  shared.shared_intermediate = 528;
+  MoeProblem own = experts(Activation::kNvfp4Static);
+  own.one_fc1_input_scale = false;
+  const auto sizes = [](const MoeProblem& problem) {
+    std::vector<std::size_t> out;
+    for (const DeviceMoeOffer& offer : device_moe_offers()) {
+      for (const std::uint32_t tokens : {1U, 37U, 8192U}) {
+        out.push_back(offer.outline(problem, caps_of("sm90"), tokens).sizes.workspace_bytes);
+      }
+    }
+    return out;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(sizes(experts()), ElementsAre(78080, 2880768, 637796352, 1652480, 4457472, 371491584, 72192, 2599680,
+                                            287621888, 79360, 2883328, 638092032));
+  EXPECT_THAT(sizes(shared), ElementsAre(123648, 4515840, 999653376, 125184, 4519680, 731775744, 109824, 3951104,
+                                         437142272, 124928, 4518400, 999949056));
+  EXPECT_THAT(sizes(own), ElementsAre(135936, 5005056, 1108082688, 1685504, 5671168, 640189184, 80128, 2898944,
+                                      320766720, 137216, 5007616, 1108378368));
+}
+
 }  // namespace
 }  // namespace nvfp4::kernels

@@ -4,7 +4,8 @@
 
 namespace nvfp4::kernels::cuda_sm120 {
 
-MoeWorkspace::MoeWorkspace(const MoeProblem& problem, std::uint32_t num_tokens, std::byte* data) : data_(data) {
+MoeWorkspace::MoeWorkspace(const MoeProblem& problem, std::uint32_t num_tokens, std::byte* data)
+    : WorkspacePlaces(data) {
   const std::size_t pairs = std::size_t{num_tokens} * problem.top_k;
   take(sorted.offsets, problem.num_experts + 1);
   take(sorted.pair_of_row, pairs);
@@ -17,12 +18,6 @@ MoeWorkspace::MoeWorkspace(const MoeProblem& problem, std::uint32_t num_tokens, 
   shared.num_x = num_tokens;
   shared.num_h = num_tokens;
   place(problem, problem.shared_intermediate, shared);
-}
-
-template <class T>
-void MoeWorkspace::take(T*& pointer, std::size_t count) {
-  if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
-  num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
 }
 
 void MoeWorkspace::place(const MoeProblem& problem, std::uint32_t intermediate, ExpertBuffers& buffers) {

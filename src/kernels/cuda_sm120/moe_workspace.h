@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/contract/device_moe.h"
+#include "kernels/contract/device_places.h"
 #include "kernels/cuda_shared/sort_by_expert.h"
 
 namespace nvfp4::kernels::cuda_sm120 {
@@ -28,21 +29,16 @@ struct ExpertBuffers {
   float* partial = nullptr;    // [num_h, H]
 };
 
-struct MoeWorkspace {
+struct MoeWorkspace : WorkspacePlaces {
   SortedPairs sorted;
   std::byte* sort = nullptr;
   ExpertBuffers routed, shared;
-  std::size_t num_bytes = 0;
 
   // data: null, to count.
   MoeWorkspace(const MoeProblem& problem, std::uint32_t num_tokens, std::byte* data);
 
  private:
-  template <class T>
-  void take(T*& pointer, std::size_t count);
   void place(const MoeProblem& problem, std::uint32_t intermediate, ExpertBuffers& buffers);
-
-  std::byte* const data_;
 };
 
 }  // namespace nvfp4::kernels::cuda_sm120

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/contract/device_moe.h"
+#include "kernels/contract/device_places.h"
 #include "kernels/cuda_shared/moe_rounding.h"
 #include "kernels/cuda_shared/sort_by_expert.h"
 
@@ -19,16 +20,15 @@ struct MoeBuffers {
   float* row_factors = nullptr;
 };
 
-struct MoePlaces {
+struct MoePlaces : WorkspacePlaces {
   SortedPairs sorted;
   std::byte* sort = nullptr;
   MoeBuffers routed, shared;
   float* partial = nullptr;         // [pairs, H]
   float* shared_partial = nullptr;  // [T, H]
-  std::size_t num_bytes = 0;
 
   // data: null, to count.
-  MoePlaces(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
+  MoePlaces(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : WorkspacePlaces(data) {
     const std::size_t pairs = std::size_t{tokens} * p.top_k;
     take(sorted.offsets, p.num_experts + 1);
     take(sorted.pair_of_row, pairs);
@@ -42,11 +42,6 @@ struct MoePlaces {
   }
 
  private:
-  template <class T>
-  void take(T*& pointer, std::size_t count) {
-    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
-    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-  }
   void place(const MoeProblem& p, std::uint32_t intermediate, std::size_t rows, std::size_t fc1_rows,
              MoeBuffers& buffers) {
     take(buffers.h, rows * intermediate);
@@ -56,8 +51,6 @@ struct MoePlaces {
     take(buffers.rows, fc1_rows * p.hidden);
     take(buffers.row_factors, fc1_rows);
   }
-
-  std::byte* const data_;
 };
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/contract/device_moe.h"
+#include "kernels/contract/device_places.h"
 #include "kernels/cuda_shared/moe_rounding.h"
 #include "kernels/cuda_sm90/moe_decode_choice.h"
 
@@ -20,23 +21,17 @@ struct MoeDecodeBuffers {
   float* partial = nullptr;      // [pairs, H]
 };
 
-struct MoeDecodePlaces {
+struct MoeDecodePlaces : WorkspacePlaces {
   MoeDecodeBuffers routed, shared;
   std::int32_t* row_of_pair = nullptr;  // [pairs]
-  std::size_t num_bytes = 0;
 
-  MoeDecodePlaces(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
+  MoeDecodePlaces(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : WorkspacePlaces(data) {
     take(row_of_pair, std::size_t{tokens} * p.top_k);
     place(p, routed_expert(p), tokens, routed);
     if (p.shared_intermediate != 0) place(p, shared_expert(p), tokens, shared);
   }
 
  private:
-  template <class T>
-  void take(T*& pointer, std::size_t count) {
-    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
-    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-  }
   void place(const MoeProblem& p, const DecodeExpert& e, std::uint32_t tokens, MoeDecodeBuffers& buffers) {
     const std::size_t num_pairs = e.num_pairs(tokens);
     if (is_rounded(p)) {
@@ -48,8 +43,6 @@ struct MoeDecodePlaces {
     take(buffers.h, num_pairs * e.intermediate);
     take(buffers.partial, num_pairs * e.hidden);
   }
-
-  std::byte* const data_;
 };
 
 }  // namespace nvfp4::kernels::cuda_sm90

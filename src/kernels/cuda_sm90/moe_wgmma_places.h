@@ -7,6 +7,7 @@
 
 #include "base/host_device.h"
 #include "kernels/contract/device_moe.h"
+#include "kernels/contract/device_places.h"
 #include "kernels/cuda_shared/moe_rounding.h"
 #include "kernels/cuda_shared/sort_by_expert.h"
 
@@ -47,17 +48,16 @@ struct MoeWgmmaBuffers {
   float* row_factors = nullptr;
 };
 
-struct MoeWgmmaPlaces {
+struct MoeWgmmaPlaces : WorkspacePlaces {
   SortedPairs sorted;
   std::byte* sort = nullptr;
   MoeWgmmaBuffers routed, shared;
   std::byte* partial = nullptr;
   float* partial_scales = nullptr;  // [T * k]
   float* shared_partial = nullptr;  // [T, H]
-  std::size_t num_bytes = 0;
 
   // data: null, to count.
-  MoeWgmmaPlaces(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : data_(data) {
+  MoeWgmmaPlaces(const MoeProblem& p, std::uint32_t tokens, std::byte* data) : WorkspacePlaces(data) {
     const std::size_t pairs = std::size_t{tokens} * p.top_k;
     take(sorted.offsets, p.num_experts + 1);
     take(sorted.pair_of_row, pairs);
@@ -74,11 +74,6 @@ struct MoeWgmmaPlaces {
   }
 
  private:
-  template <class T>
-  void take(T*& pointer, std::size_t count) {
-    if (data_ != nullptr) pointer = reinterpret_cast<T*>(data_ + num_bytes);
-    num_bytes += (count * sizeof(T) + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-  }
   void place(const MoeProblem& p, std::uint32_t intermediate, std::size_t rows, std::uint32_t num_experts,
              std::size_t fc1_rows, MoeWgmmaBuffers& buffers) {
     if (rounds_rows_of_h(p)) {
@@ -93,8 +88,6 @@ struct MoeWgmmaPlaces {
     take(buffers.rows, fc1_rows * p.hidden);
     take(buffers.row_factors, fc1_rows);
   }
-
-  std::byte* const data_;
 };
 
 }  // namespace nvfp4::kernels::cuda_sm90
