@@ -2,6 +2,7 @@
 // numbers of columns, before it serves anybody. Without DIR: every kernel that runs here.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <memory>
