@@ -10,7 +10,7 @@ set(NVFP4_TEST_HEADERS gtest/gtest.h gmock/gmock.h)
 # is, with this option behind the flags of the build.
 #   rooms, json_rooms: libraries, without and with simdjson
 #   tests, json_tests: the same of executables with tests, the latter with nlohmann::json
-#   command: the command
+#   command: the command; without CLI11, whose objects would be compiled into every source
 function(nvfp4_precompiled target set)
   string(MAKE_C_IDENTIFIER "precompiled_${set}${ARGN}" owner)
   if(NOT TARGET ${owner})
@@ -23,10 +23,6 @@ function(nvfp4_precompiled target set)
     if(set MATCHES "tests")
       list(APPEND headers ${NVFP4_TEST_HEADERS})
       list(APPEND packages GTest::gtest GTest::gmock)
-    endif()
-    if(set STREQUAL "command")
-      list(APPEND headers CLI/CLI.hpp)
-      list(APPEND packages CLI11::CLI11)
     endif()
     if(set MATCHES "json_tests|command")
       list(APPEND headers nlohmann/json.hpp)
