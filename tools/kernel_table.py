@@ -30,6 +30,7 @@ REQUIRED = [
 ] + [
     ("cuda_shared", arch, r"^quantize_to_codes", r"F2FP.*E2M1") for arch in ("sm_120a", "sm_121a")
 ] + [("cuda_sm90", "sm_90a", r"^wgmma_kernel", r"HGMMA")]
+PREDICATE = re.compile(r"^@!?U?P\d+\s+")
 LOCAL_MEMORY = re.compile(r"\b(STL|LDL)\b")
 MAY_SPILL = re.compile(r"wgmma_kernel<ExpertUp<3>")  # in the epilogue of W4A4 without a gate, not in the main loop
 
@@ -94,19 +95,20 @@ def resources(tool, options):
 def machine_code(tool, options):
     """(architecture, kernel) -> instructions."""
     found, architecture, code = {}, None, None
-    for line in output_of(tool, *options, "-sass").splitlines():
-        if match := re.match(r"arch = (\w+)", line):
-            architecture, code = match[1], None
-        elif match := re.match(r"\s*Function : (\S+)", line):
+    for line in output_of(tool, *options, "-sass").splitlines():  # millions
+        if line.startswith("        /*"):
+            if code is not None and (end := line.find(";")) > 0:
+                address, _, text = line[10:end].partition("*/")
+                code.append(Instruction(int(address, 16), text.strip()))
+        elif line.startswith("arch = "):
+            architecture, code = re.match(r"arch = (\w+)", line)[1], None
+        elif "Function :" in line and (match := re.match(r"\s*Function : (\S+)", line)):
             code = found.setdefault((architecture, match[1]), [])
-        elif code is not None and line.startswith("        /*") and (end := line.find(";")) > 0:
-            address, _, text = line[10:end].partition("*/")
-            code.append(Instruction(int(address, 16), text.strip()))
     return found
 
 
 def opcode(text):
-    return re.sub(r"^@!?U?P\d+\s+", "", text)
+    return PREDICATE.sub("", text) if text.startswith("@") else text
 
 
 def main_loop(code):
@@ -117,6 +119,8 @@ def main_loop(code):
         total.append(total[-1] + bool(MATRIX.match(opcode(instruction.text))))
     loops = set()
     for end, instruction in enumerate(code):
+        if "BRA" not in instruction.text:
+            continue
         match = re.match(r"BRA\S*\s+(?:!?U?P\d+,\s*)?(0x[0-9a-f]+)", opcode(instruction.text))
         begin = place.get(int(match[1], 16)) if match else None
         if begin is not None and begin <= end and total[end + 1] > total[begin]:
@@ -129,7 +133,7 @@ def main_loop(code):
 
 def waits_for_each(code):
     """Whether every product of a warpgroup (HGMMA) ends a group of its own."""
-    products = [instruction.text for instruction in code if opcode(instruction.text).startswith("HGMMA")]
+    products = [i.text for i in code if "HGMMA" in i.text and opcode(i.text).startswith("HGMMA")]
     return bool(products) and all("gsb0" in text for text in products)
 
 

@@ -1,6 +1,7 @@
 // nvfp4 bench PROBLEM... : layers alone, against what the machine can do; nvfp4 bench engine DIR: the whole model.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <cstdint>

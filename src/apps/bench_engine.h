@@ -1,9 +1,11 @@
 // nvfp4 bench engine: the whole model under requests.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "apps/command.h"
+
+namespace CLI {
+class App;
+}
 
 namespace nvfp4::apps {
 

@@ -2,7 +2,6 @@
 // 130 stopped by Ctrl-C.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -10,6 +9,10 @@
 
 #include "nvfp4/checkpoint.h"
 #include "nvfp4/result.h"
+
+namespace CLI {
+class App;
+}
 
 namespace nvfp4::apps {
 

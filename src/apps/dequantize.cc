@@ -1,6 +1,7 @@
 // nvfp4 dequantize DIR NAME --out FILE.npy
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <vector>

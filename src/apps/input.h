@@ -1,7 +1,6 @@
 // What commands are given: texts, lists of token ids, numbers in flags.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -9,6 +8,10 @@
 
 #include "nvfp4/result.h"
 #include "nvfp4/token.h"
+
+namespace CLI {
+class Validator;
+}
 
 namespace nvfp4::apps {
 

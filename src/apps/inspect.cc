@@ -1,7 +1,9 @@
 // nvfp4 inspect DIR [--tensor NAME] [--json] [--all]
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "apps/command.h"
 #include "apps/inspect_report.h"

@@ -1,6 +1,7 @@
 // nvfp4 logits DIR --tokens 1,2,3 --out FILE.npy [--all-layers]
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <filesystem>

@@ -1,6 +1,7 @@
 // The `nvfp4` command.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>

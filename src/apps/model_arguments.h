@@ -1,7 +1,6 @@
 // What all commands that run a model share: which model, how it is loaded, what is said about it at start.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -18,6 +17,10 @@
 #include "models/model.h"
 #include "nvfp4/result.h"
 #include "text/tokenizer.h"
+
+namespace CLI {
+class App;
+}
 
 namespace nvfp4::apps {
 

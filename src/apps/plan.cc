@@ -1,7 +1,9 @@
 // nvfp4 plan DIR: which kernel will serve each layer on this machine or on another one, and why not the others.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "apps/command.h"

@@ -1,5 +1,6 @@
 #include "apps/plan_arguments.h"
 
+#include <CLI/CLI.hpp>
 #include <utility>
 
 #include "apps/command.h"

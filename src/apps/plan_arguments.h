@@ -1,13 +1,16 @@
 // What nvfp4 plan and nvfp4 selftest are given.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
 #include "nvfp4/result.h"
 #include "plan/inventory.h"
 #include "plan/planner.h"
+
+namespace CLI {
+class App;
+}
 
 namespace nvfp4::apps {
 

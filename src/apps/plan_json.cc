@@ -1,6 +1,7 @@
 #include "apps/plan_json.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "plan/machine_file.h"
 

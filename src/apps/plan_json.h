@@ -1,7 +1,7 @@
 // A plan as programs read it (keys: docs/json.md).
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "plan/planner.h"
 

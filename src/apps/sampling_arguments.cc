@@ -1,5 +1,6 @@
 #include "apps/sampling_arguments.h"
 
+#include <CLI/CLI.hpp>
 #include <limits>
 
 #include "apps/input.h"

@@ -1,7 +1,6 @@
 // Flags for how tokens are chosen. What is not given comes from the checkpoint's generation_config.json.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +8,10 @@
 
 #include "engine/generation_config.h"
 #include "engine/text_generation.h"
+
+namespace CLI {
+class App;
+}
 
 namespace nvfp4::apps {
 

@@ -1,12 +1,14 @@
 // nvfp4 tune DIR: measures the kernels that may serve each layer on this machine and writes a table for --table.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>

@@ -3,20 +3,26 @@
 
 #include <cassert>
 #include <cstddef>
+#include <cstring>
+#include <new>
 #include <span>
+#include <utility>
 
-#include "base/large_pages.h"
+#include "base/large_buffer.h"
 
 namespace nvfp4 {
 
 class Workspace {
  public:
-  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kAlignment = LargeBuffer::kAlignment;
 
   // Room for num_bytes; everything that was taken becomes invalid. Throws std::bad_alloc.
   void reserve(std::size_t num_bytes) {
     if (num_bytes > capacity_) {
-      memory_ = LargeVector<std::byte>(num_bytes + kAlignment);
+      LargeBuffer memory(num_bytes);
+      if (!memory.valid()) throw std::bad_alloc();
+      std::memset(memory.data(), 0, num_bytes);  // so that no step waits for pages
+      memory_ = std::move(memory);
       capacity_ = num_bytes;
     }
     used_ = 0;
@@ -33,7 +39,7 @@ class Workspace {
   [[nodiscard]] std::span<T> take(std::size_t count) {
     const std::size_t num_bytes = bytes_for<T>(count);
     assert(used_ + num_bytes <= capacity_);
-    T* const begin = reinterpret_cast<T*>(aligned_base() + used_);
+    T* const begin = reinterpret_cast<T*>(memory_.data() + used_);
     used_ += num_bytes;
     peak_ = used_ > peak_ ? used_ : peak_;
     return {begin, count};
@@ -55,12 +61,7 @@ class Workspace {
   };
 
  private:
-  [[nodiscard]] std::byte* aligned_base() {
-    const auto address = reinterpret_cast<std::size_t>(memory_.data());
-    return memory_.data() + (kAlignment - address % kAlignment) % kAlignment;
-  }
-
-  LargeVector<std::byte> memory_;  // capacity_ bytes, and what alignment takes
+  LargeBuffer memory_;  // capacity_ bytes
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;
   std::size_t peak_ = 0;

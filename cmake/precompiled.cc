@@ -1,0 +1,1 @@
+// CMake compiles headers for targets that have a source: this one's.
