@@ -9,7 +9,5 @@ std::span<const DeviceRouterKernel> device_router_kernels() { return {}; }
 std::span<const DeviceReadLoop> device_read_loops() { return {}; }
 std::span<const DeviceMultiplyLoop> device_multiply_loops() { return {}; }
 const FragmentPacker* device_fragment_packer() { return nullptr; }
-const FragmentPacker* device_packer(DeviceWeightLayout /*layout*/) { return nullptr; }
-const DeviceRandom* device_random() { return nullptr; }
 
 }  // namespace nvfp4::kernels
