@@ -387,6 +387,7 @@ class DecodeBlock {
       turn ^= 1;
       items.advance(cursor, num_teams());
     }
+    if constexpr (Sink::kOneRowGroup) even_barriers(items);
     if (pipe_.rows_stay) return;
     while (chunk + pipe_.row_buffers <= items.last_chunk) pass_to(items, chunk, chunk + 1);
   }
@@ -431,6 +432,13 @@ class DecodeBlock {
       totals[n] = total;
     }
     return true;
+  }
+
+  // Teams without an item of the last round pass their barrier once more. Nothing needs it, and they wait anyway; but
+  // racecheck sees races after the block's next barrier where warps have passed different numbers of barriers.
+  __device__ __forceinline__ void even_barriers(const Items& items) const {
+    const std::uint32_t last_round = items.count % num_teams();
+    if (kSplit > 1 && last_round != 0 && team() >= last_round) sync_warps(1 + team(), 32 * kSplit);
   }
 
   const DecodeCall& call_;
