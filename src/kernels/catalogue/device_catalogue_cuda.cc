@@ -2,10 +2,8 @@
 #include <vector>
 
 #include "kernels/catalogue/device_catalogue.h"
-#include "kernels/cuda_shared/block_scaled_pack.h"
 #include "kernels/cuda_shared/fragment_pack.h"
 #include "kernels/cuda_shared/peak_read.h"
-#include "kernels/cuda_shared/random_fill.h"
 #include "kernels/cuda_shared/route_experts.h"
 #include "kernels/cuda_sm120/linear_nvfp4_nvfp4_mma.h"
 #include "kernels/cuda_sm120/moe_nvfp4_nvfp4_mma.h"
@@ -62,17 +60,5 @@ std::span<const DeviceMultiplyLoop> device_multiply_loops() {
 }
 
 const FragmentPacker* device_fragment_packer() { return &cuda_fragment_packer(); }
-const FragmentPacker* device_packer(DeviceWeightLayout layout) {
-  switch (layout) {
-    case DeviceWeightLayout::kFragment16x64:
-      return &cuda_fragment_packer();
-    case DeviceWeightLayout::kBlockScaled16x64:
-      return &cuda_block_scaled_packer();
-    case DeviceWeightLayout::kRowMajor:
-      break;
-  }
-  return nullptr;
-}
-const DeviceRandom* device_random() { return &cuda_random(); }
 
 }  // namespace nvfp4::kernels
