@@ -25,9 +25,9 @@ nlohmann::json logprob_json(const engine::TokenEvent& event) {
 }
 
 // One sequence, with the text of its tokens; without a tokenizer the text is their ids, separated by spaces.
-class Stream {
+class AnswerStream {
  public:
-  Stream(engine::Engine& engine, const RunnableModel& model) : engine_(engine) {
+  AnswerStream(engine::Engine& engine, const RunnableModel& model) : engine_(engine) {
     if (model.tokenizer) generation_.emplace(engine, *model.tokenizer);
   }
 
@@ -120,7 +120,7 @@ Result<Answer> answer(engine::Engine& engine, const RunnableModel& model, engine
     request.prompt_text.reset();
   }
   answer.prompt_tokens = request.tokens.prompt;
-  Stream stream(engine, model);
+  AnswerStream stream(engine, model);
   NVFP4_RETURN_IF_ERROR(stream.add(std::move(request)));
 
   const InterruptGuard guard;

@@ -27,7 +27,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct BenchOptions {
   std::vector<std::string> problems;
   std::string device = "cpu";
   std::string kernel;           // of a GPU; empty: the first that accepts
@@ -112,7 +112,7 @@ void print_table(const std::vector<BenchResult>& results, std::size_t num_thread
   }
 }
 
-void print(const std::vector<BenchResult>& results, const Machine& machine, const Options& options) {
+void print(const std::vector<BenchResult>& results, const Machine& machine, const BenchOptions& options) {
   if (!options.json) return print_table(results, machine.num_threads);
   nlohmann::json out = nlohmann::json::array();
   for (const BenchResult& result : results) out.push_back(json_of(result, machine, options.settings.hot));
@@ -140,7 +140,7 @@ std::size_t num_bytes_to_read(const std::vector<BenchProblem>& problems, bool ho
   return static_cast<std::size_t>(largest);
 }
 
-Status run_on_cpu(Options& options, const std::vector<BenchProblem>& problems) {
+Status run_on_cpu(BenchOptions& options, const std::vector<BenchProblem>& problems) {
   if (!options.kernel.empty()) return misplaced("--kernel", "--device cuda");
   for (const BenchProblem& problem : problems) NVFP4_RETURN_IF_ERROR(check_memory(problem));
   auto instruction_set = choose_instruction_set(options.instruction_set);
@@ -162,7 +162,7 @@ Status run_on_cpu(Options& options, const std::vector<BenchProblem>& problems) {
   return {};
 }
 
-Status run_on_gpu(const Options& options, std::uint32_t device_idx, const std::vector<BenchProblem>& problems) {
+Status run_on_gpu(const BenchOptions& options, std::uint32_t device_idx, const std::vector<BenchProblem>& problems) {
   if (options.num_threads != 0) return misplaced("--threads", "--device cpu");
   if (options.instruction_set != "auto") return misplaced("--instruction-set", "--device cpu");
   const DeviceBenchSettings settings{options.settings.hot, options.settings.seconds, options.kernel};
@@ -181,7 +181,7 @@ Status run_on_gpu(const Options& options, std::uint32_t device_idx, const std::v
   return {};
 }
 
-Status run(Options& options) {
+Status run(BenchOptions& options) {
   if (options.problems.empty()) {
     return Error{ErrorCode::kInvalidArgument, "nvfp4 bench",
                  "say what to measure: nvfp4 bench engine DIR, or a layer such as linear/w4a16/n4096/k2048/t1; see "
@@ -194,7 +194,7 @@ Status run(Options& options) {
   return device->has_value() ? run_on_gpu(options, **device, *problems) : run_on_cpu(options, *problems);
 }
 
-int run_and_report(Options& options) {
+int run_and_report(BenchOptions& options) {
   const Status status = run(options);
   return status ? kDone : report(status.error());
 }
@@ -202,7 +202,7 @@ int run_and_report(Options& options) {
 }  // namespace
 
 Command add_bench_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   CLI::App* parser = app.add_subcommand(
       "bench", "Measure speed: of layers (nvfp4 bench PROBLEM...), of a model (nvfp4 bench engine DIR)");
   parser->require_subcommand(0, 1);

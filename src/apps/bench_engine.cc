@@ -27,7 +27,7 @@ namespace {
 
 using engine::Clock;
 
-struct Options {
+struct BenchEngineOptions {
   ModelArguments model;
   std::uint32_t input_len = 128;
   std::uint32_t output_len = 128;
@@ -53,7 +53,7 @@ struct Measured {
 // Keeps `concurrency` requests under way until all are done.
 class EngineBench {
  public:
-  EngineBench(const Options& options, engine::Engine& engine, std::uint32_t vocab_size)
+  EngineBench(const BenchEngineOptions& options, engine::Engine& engine, std::uint32_t vocab_size)
       : options_(options), engine_(engine), vocab_size_(vocab_size) {}
 
   Result<Measured> run(std::uint32_t num_prompts) {
@@ -109,7 +109,7 @@ class EngineBench {
     last_.erase(found);
   }
 
-  const Options& options_;
+  const BenchEngineOptions& options_;
   engine::Engine& engine_;
   std::uint32_t vocab_size_;
   std::unordered_map<engine::SequenceId, Clock::time_point> last_;  // of the newest token
@@ -117,7 +117,7 @@ class EngineBench {
 };
 
 // With the field names of vLLM's serving benchmark.
-nlohmann::json json_of(const Options& options, const Measured& measured) {
+nlohmann::json json_of(const BenchEngineOptions& options, const Measured& measured) {
   const double outputs = static_cast<double>(measured.num_output_tokens);
   const double inputs = static_cast<double>(measured.num_input_tokens);
   nlohmann::json out = {{"duration", measured.seconds},
@@ -169,7 +169,7 @@ void print(const nlohmann::json& facts) {
 }
 
 // A context that ends answers early would measure something else than was asked for.
-Status check_lengths(const Options& options, const engine::Engine& engine) {
+Status check_lengths(const BenchEngineOptions& options, const engine::Engine& engine) {
   const std::uint64_t wanted = std::uint64_t{options.input_len} + options.output_len;
   if (wanted <= engine.max_tokens()) return {};
   return Error{ErrorCode::kInvalidArgument, "--input-len and --output-len",
@@ -178,7 +178,7 @@ Status check_lengths(const Options& options, const engine::Engine& engine) {
                            wanted, engine.max_tokens())};
 }
 
-Status run(const Options& options) {
+Status run(const BenchEngineOptions& options) {
   auto model = load_runnable_model(options.model);
   NVFP4_RETURN_IF_ERROR(model);
   engine::EngineOptions engine_options;
@@ -207,7 +207,7 @@ Status run(const Options& options) {
   return {};
 }
 
-int run_and_report(const Options& options) {
+int run_and_report(const BenchEngineOptions& options) {
   const Status status = run(options);
   return status ? kDone : report(status.error());
 }
@@ -215,7 +215,7 @@ int run_and_report(const Options& options) {
 }  // namespace
 
 Command add_bench_engine_command(CLI::App& bench) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchEngineOptions>();
   CLI::App* parser = bench.add_subcommand("engine", "Time requests of random tokens through the engine");
   add_model_arguments(*parser, options->model);
   parser->add_option("--input-len", options->input_len, "tokens of a prompt (128)")->check(whole_number(1, 1 << 20));

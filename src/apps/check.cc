@@ -36,7 +36,7 @@ constexpr const char* kJsonKeys =
     "  kinds [{name, scheme, and the totals}], findings [{rule, name, message}], notes [the same]\n"
     "Exit code: 0 no findings, 1 findings, 2 the checkpoint cannot be read";
 
-struct Options {
+struct CheckOptions {
   std::string directory;
   std::uint32_t num_threads = 0;  // 0: all cores this process may run on
   bool json = false;
@@ -133,7 +133,7 @@ std::string report_text(const Checkpoint& checkpoint, const std::filesystem::pat
   return out;
 }
 
-int run(const Options& options) {
+int run(const CheckOptions& options) {
   auto directory = model_directory(options.directory);
   if (!directory) return report(directory.error());
   auto checkpoint = Checkpoint::open(*directory, {.load_mode = LoadMode::kRead});
@@ -159,7 +159,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_check_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CheckOptions>();
   CLI::App* parser = app.add_subcommand("check", "Reads every byte and says what is numerically sick");
   parser->add_option("DIR", options->directory, "checkpoint directory, or a Hugging Face id in the local cache")
       ->required();

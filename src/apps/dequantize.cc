@@ -13,7 +13,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct DequantizeOptions {
   std::string directory;
   std::string name;
   std::string out;
@@ -35,7 +35,7 @@ Status write_rows(const Checkpoint& checkpoint, const DescribedTensor& weight, N
   return writer.close();
 }
 
-int run(const Options& options) {
+int run(const DequantizeOptions& options) {
   auto directory = model_directory(options.directory);
   if (!directory) return report(directory.error());
   auto checkpoint = Checkpoint::open(*directory);
@@ -51,7 +51,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_dequantize_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DequantizeOptions>();
   CLI::App* parser =
       app.add_subcommand("dequantize", "Write one weight as float32 [N, K], as its producer's library reconstructs it");
   parser->add_option("DIR", options->directory, "checkpoint directory, or a Hugging Face id in the local cache")

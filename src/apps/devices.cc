@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Options {
+struct DevicesOptions {
   std::string device;
   bool json = false;
 };
@@ -82,7 +82,7 @@ Json all_json() {
   return out;
 }
 
-int run(const Options& options) {
+int run(const DevicesOptions& options) {
   if (options.device.empty()) {
     if (!options.json) return print_all();
     fmt::print("{}\n", all_json().dump(2));
@@ -101,7 +101,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_devices_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DevicesOptions>();
   CLI::App* parser = app.add_subcommand("devices", "The machines that are here, and those that plans know");
   parser->add_option("--device", options->device, "one of them: cpu, cuda, sm90, h200, cpu-avx2, ..., or a file");
   parser->add_flag("--json", options->json, "as JSON; of one machine: a file for nvfp4 plan --device FILE");

@@ -17,7 +17,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct EvalOptions {
   ModelArguments model;
   ProblemOptions problems;
   TextOptions text;
@@ -48,7 +48,7 @@ nlohmann::json json_of(const TextResult& result) {
   return out;
 }
 
-void print(const Options& options, const ProblemResult& result) {
+void print(const EvalOptions& options, const ProblemResult& result) {
   const auto interval = result.exact.interval95();
   fmt::print("exact match  {:.2f} %  [{:.2f}, {:.2f}]  {} of {}  activations {}, {}\n", 100 * result.exact.value(),
              100 * interval.low, 100 * interval.high, result.exact.num_hits, result.exact.num_all,
@@ -58,7 +58,7 @@ void print(const Options& options, const ProblemResult& result) {
              static_cast<double>(result.num_tokens) / result.seconds);
 }
 
-void print(const Options& options, const TextResult& result) {
+void print(const EvalOptions& options, const TextResult& result) {
   fmt::print("perplexity   {:.4f}  over {} tokens  activations {}, {}\n", result.perplexity, result.num_tokens,
              options.model.activations, options.model.precision);
   if (!result.kl_divergence) return;
@@ -67,7 +67,7 @@ void print(const Options& options, const TextResult& result) {
 }
 
 template <class T>
-int tell(const Options& options, const RunnableModel& model, const Result<T>& result) {
+int tell(const EvalOptions& options, const RunnableModel& model, const Result<T>& result) {
   if (!result) return report(result.error());
   if (options.json) {
     nlohmann::json out = json_of(*result);
@@ -82,7 +82,7 @@ int tell(const Options& options, const RunnableModel& model, const Result<T>& re
   return kDone;
 }
 
-int run_text(const Options& options, const RunnableModel& model, const OnStart& on_start) {
+int run_text(const EvalOptions& options, const RunnableModel& model, const OnStart& on_start) {
   if (options.against.empty() && options.against_dir.empty()) {
     return tell(options, model, evaluate_text(model, nullptr, options.text, on_start));
   }
@@ -94,7 +94,7 @@ int run_text(const Options& options, const RunnableModel& model, const OnStart& 
   return tell(options, model, evaluate_text(model, &*reference, options.text, on_start));
 }
 
-int run(const Options& options) {
+int run(const EvalOptions& options) {
   if (options.problems.file.empty() == options.text.file.empty()) {
     return report({ErrorCode::kInvalidArgument, "nvfp4 eval", "give either --problems FILE or --text FILE"});
   }
@@ -111,7 +111,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_eval_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalOptions>();
   options->problems.prompt_format = "Question: {question}\nAnswer:";
   CLI::App* parser = app.add_subcommand("eval", "Measure accuracy: exact match on problems, or perplexity of a text");
   add_model_arguments(*parser, options->model);

@@ -12,7 +12,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct InspectOptions {
   std::string directory;
   std::string tensor;
   bool json = false;
@@ -22,7 +22,7 @@ struct Options {
 
 void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
 
-int run(const Options& options) {
+int run(const InspectOptions& options) {
   auto directory = model_directory(options.directory);
   if (!directory) return report(directory.error());
   auto checkpoint = Checkpoint::open(*directory, {.load_mode = options.read ? LoadMode::kRead : LoadMode::kMap});
@@ -50,7 +50,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_inspect_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InspectOptions>();
   CLI::App* parser =
       app.add_subcommand("inspect", "What a checkpoint holds: schemes, weights, scales, conflicts, repairs");
   parser->add_option("DIR", options->directory, "checkpoint directory, or a Hugging Face id in the local cache")

@@ -20,7 +20,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct LogitsOptions {
   ModelArguments model;
   std::string tokens;
   std::string out;
@@ -54,7 +54,7 @@ std::string hidden_path(const std::string& out) {
   return path.replace_extension().string() + ".hidden.npy";
 }
 
-Status compute(const Options& options, const RunnableModel& model, std::span<const TokenId> tokens) {
+Status compute(const LogitsOptions& options, const RunnableModel& model, std::span<const TokenId> tokens) {
   constexpr std::uint32_t kStepTokens = 64;
   const models::ModelShape& shape = model.model->shape();
   const auto num_tokens = static_cast<std::uint32_t>(tokens.size());
@@ -84,7 +84,7 @@ Status compute(const Options& options, const RunnableModel& model, std::span<con
   return writer->close();
 }
 
-int run(const Options& options) {
+int run(const LogitsOptions& options) {
   const auto tokens = parse_tokens(options.tokens, "--tokens");
   if (!tokens) return report(tokens.error());
   auto model = load_runnable_model(options.model);
@@ -97,7 +97,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_logits_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogitsOptions>();
   CLI::App* parser = app.add_subcommand("logits", "Write the logits of some tokens as float32 [T, V]");
   add_model_arguments(*parser, options->model);
   parser->add_option("--tokens", options->tokens, "token ids: 1,2,3")->required();

@@ -16,7 +16,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct PlanOptions {
   PlanArguments model;
   std::string device = "cpu";
   std::string table;
@@ -24,7 +24,7 @@ struct Options {
   bool short_lines = false;
 };
 
-Result<int> run(const Options& options) {
+Result<int> run(const PlanOptions& options) {
   auto deployment = deployment_of(options.model);
   NVFP4_RETURN_IF_ERROR(deployment);
   const auto machine = machine_argument(options.device);
@@ -48,7 +48,7 @@ Result<int> run(const Options& options) {
   return plan->num_unserved() == 0 ? kDone : kFindings;
 }
 
-int run_and_report(const Options& options) {
+int run_and_report(const PlanOptions& options) {
   const auto code = run(options);
   return code ? *code : report(code.error());
 }
@@ -56,7 +56,7 @@ int run_and_report(const Options& options) {
 }  // namespace
 
 Command add_plan_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlanOptions>();
   CLI::App* parser = app.add_subcommand("plan", "Which kernel serves each layer, here or elsewhere, and why");
   add_plan_arguments(*parser, options->model);
   plan::Deployment& deployment = options->model.deployment;

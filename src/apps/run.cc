@@ -28,7 +28,7 @@ namespace {
 
 constexpr std::string_view kPlaceholder = "{prompt}";
 
-struct Options {
+struct RunOptions {
   ModelArguments model;
   SamplingArguments sampling;
   std::optional<std::string> prompt;
@@ -45,7 +45,7 @@ struct Prompt {
   std::vector<TokenId> tokens;  // when there is no text
 };
 
-std::string format_prompt(const Options& options, const std::string& prompt) {
+std::string format_prompt(const RunOptions& options, const std::string& prompt) {
   std::string text = options.prompt_format;
   return text.replace(text.find(kPlaceholder), kPlaceholder.size(), prompt);
 }
@@ -59,7 +59,7 @@ void print_summary(const Answer& answer) {
 
 class Session {
  public:
-  Session(const Options& options, const RunnableModel& model, engine::Engine& engine, engine::TextRequest request)
+  Session(const RunOptions& options, const RunnableModel& model, engine::Engine& engine, engine::TextRequest request)
       : options_(options), model_(model), engine_(engine), request_(std::move(request)) {}
 
   // Once, before the first answer.
@@ -100,7 +100,7 @@ class Session {
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
 
-  const Options& options_;
+  const RunOptions& options_;
   const RunnableModel& model_;
   engine::Engine& engine_;
   engine::TextRequest request_;
@@ -128,7 +128,7 @@ int interactive(Session& session, bool quiet) {
   return kDone;
 }
 
-Result<Prompt> read_prompt(const Options& options) {
+Result<Prompt> read_prompt(const RunOptions& options) {
   Prompt prompt;
   if (options.prompt_tokens) {
     auto tokens = parse_tokens(*options.prompt_tokens, "--prompt-tokens");
@@ -142,7 +142,7 @@ Result<Prompt> read_prompt(const Options& options) {
   return prompt;
 }
 
-Result<engine::Engine> make_engine(const Options& options, const RunnableModel& model, layers::Profile& profile) {
+Result<engine::Engine> make_engine(const RunOptions& options, const RunnableModel& model, layers::Profile& profile) {
   engine::EngineOptions engine_options;
   engine_options.kv_type = model.kv_type;
   engine_options.kv_bytes = static_cast<std::uint64_t>(options.kv_cache_gib * 0x1p30);
@@ -151,7 +151,7 @@ Result<engine::Engine> make_engine(const Options& options, const RunnableModel& 
   return engine::Engine::create(*model.model, engine_options, *model.pool);
 }
 
-Result<int> run(const Options& options) {
+Result<int> run(const RunOptions& options) {
   if (options.prompt_format.find(kPlaceholder) == std::string::npos) {
     return Error{
         ErrorCode::kInvalidArgument, "--prompt-format",
@@ -185,7 +185,7 @@ Result<int> run(const Options& options) {
   return code;
 }
 
-int run_and_report(const Options& options) {
+int run_and_report(const RunOptions& options) {
   const auto code = run(options);
   return code ? *code : report(code.error());
 }
@@ -193,7 +193,7 @@ int run_and_report(const Options& options) {
 }  // namespace
 
 Command add_run_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   CLI::App* parser = app.add_subcommand("run", "Generate text; on a terminal without a prompt, line by line");
   add_model_arguments(*parser, options->model);
   auto* prompt = parser->add_option("--prompt", options->prompt, "the text to continue (standard input)");

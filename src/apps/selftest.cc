@@ -23,7 +23,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct SelftestOptions {
   PlanArguments model;
   std::string device = "cpu";
   bool json = false;
@@ -92,7 +92,7 @@ Result<Outcome> timed(const Test& test) {
 
 // make_plan(layers, deployment) -> Result<layers::TestedPlan>
 template <class MakePlan>
-Result<Outcome> test_model(const Options& options, const MakePlan& make_plan) {
+Result<Outcome> test_model(const SelftestOptions& options, const MakePlan& make_plan) {
   const auto deployment = deployment_of(options.model);
   NVFP4_RETURN_IF_ERROR(deployment);
   const auto inventory = read_layers(options.model, "nvfp4 selftest");
@@ -102,7 +102,7 @@ Result<Outcome> test_model(const Options& options, const MakePlan& make_plan) {
   return Outcome{tested->tests, tested->ms, layers::refusal_lines(tested->plan)};
 }
 
-Result<Outcome> test_cpu(const Options& options) {
+Result<Outcome> test_cpu(const SelftestOptions& options) {
   const plan::Cpu cpu = cpu_here();
   WorkerPool pool(cpu.num_workers);
   if (!names_a_model(options.model)) {
@@ -114,7 +114,7 @@ Result<Outcome> test_cpu(const Options& options) {
 }
 
 // The first GPU.
-Result<Outcome> test_gpu(const Options& options) {
+Result<Outcome> test_gpu(const SelftestOptions& options) {
   const auto device = Device::open(0);
   NVFP4_RETURN_IF_ERROR(device);
   const auto stream = Stream::create();
@@ -131,7 +131,7 @@ Result<Outcome> test_gpu(const Options& options) {
   });
 }
 
-Result<int> run(const Options& options) {
+Result<int> run(const SelftestOptions& options) {
   if (options.device != "cpu" && options.device != "cuda") {
     return Error{ErrorCode::kInvalidArgument, "--device",
                  fmt::format("\"{}\" is not here; kernels of cpu and cuda can be tested", options.device)};
@@ -142,7 +142,7 @@ Result<int> run(const Options& options) {
   return outcome->passed() ? kDone : kFindings;
 }
 
-int run_and_report(const Options& options) {
+int run_and_report(const SelftestOptions& options) {
   const auto code = run(options);
   return code ? *code : report(code.error());
 }
@@ -150,7 +150,7 @@ int run_and_report(const Options& options) {
 }  // namespace
 
 Command add_selftest_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SelftestOptions>();
   CLI::App* parser = app.add_subcommand("selftest", "Kernels that serve a model here, or all, compute a known answer");
   add_plan_arguments(*parser, options->model);
   parser->add_option("--device", options->device, "cpu (this one), or cuda (the GPU here)");

@@ -14,7 +14,7 @@
 namespace nvfp4::apps {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string directory;
   std::optional<std::string> text;
   std::string file = "-";
@@ -24,7 +24,7 @@ struct Options {
   bool json = false;
 };
 
-int decode(const Options& options, const Tokenizer& tokenizer, const std::string& list) {
+int decode(const TokenizeOptions& options, const Tokenizer& tokenizer, const std::string& list) {
   const auto ids = parse_tokens(list, "tokens");
   if (!ids) return report(ids.error());
   for (std::size_t i = 0; i < ids->size(); ++i) {
@@ -43,7 +43,7 @@ int decode(const Options& options, const Tokenizer& tokenizer, const std::string
   return kDone;
 }
 
-int encode(const Options& options, const Tokenizer& tokenizer, const std::string& text) {
+int encode(const TokenizeOptions& options, const Tokenizer& tokenizer, const std::string& text) {
   const auto ids = tokenizer.encode(text, !options.no_special_tokens);
   if (!ids) return report(ids.error());
   if (!options.json) {
@@ -58,7 +58,7 @@ int encode(const Options& options, const Tokenizer& tokenizer, const std::string
   return kDone;
 }
 
-int run(const Options& options) {
+int run(const TokenizeOptions& options) {
   auto directory = model_directory(options.directory);
   if (!directory) return report(directory.error());
   auto tokenizer = load_tokenizer(*directory);
@@ -71,7 +71,7 @@ int run(const Options& options) {
 }  // namespace
 
 Command add_tokenize_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeOptions>();
   CLI::App* parser = app.add_subcommand("tokenize", "Turn text into token ids, or with --decode ids into text");
   parser->add_option("DIR", options->directory, "checkpoint directory, or a Hugging Face id in the local cache")
       ->required();

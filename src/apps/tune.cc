@@ -33,7 +33,7 @@ namespace {
 constexpr std::uint32_t kCpuTokens = 512;
 constexpr std::uint32_t kGpuTokens = 8192;
 
-struct Options {
+struct TuneOptions {
   PlanArguments model;
   std::string device = "cpu";
   std::string instruction_set = "auto";
@@ -65,7 +65,7 @@ plan::Layer shard_of_line(const plan::PlannedLayer& line, const plan::Deployment
   return shard;
 }
 
-Result<plan::MeasuredTable> measure_all(const Options& options, const plan::Machine& machine,
+Result<plan::MeasuredTable> measure_all(const TuneOptions& options, const plan::Machine& machine,
                                         const plan::Deployment& deployment, const MakeMeasure& make_measure) {
   const auto inventory = read_layers(options.model, "nvfp4 tune");
   NVFP4_RETURN_IF_ERROR(inventory);
@@ -97,7 +97,7 @@ Result<plan::MeasuredTable> measure_all(const Options& options, const plan::Mach
                "no kernel of this machine serves a layer; there is nothing to measure"};
 }
 
-Result<plan::MeasuredTable> tune_cpu(const Options& options, plan::Deployment deployment) {
+Result<plan::MeasuredTable> tune_cpu(const TuneOptions& options, plan::Deployment deployment) {
   const auto set = choose_instruction_set(options.instruction_set);
   NVFP4_RETURN_IF_ERROR(set);
   WorkerPool pool(options.num_threads == 0 ? default_num_workers() : options.num_threads);
@@ -112,7 +112,7 @@ Result<plan::MeasuredTable> tune_cpu(const Options& options, plan::Deployment de
   });
 }
 
-Result<plan::MeasuredTable> tune_gpu(const Options& options, plan::Deployment deployment) {
+Result<plan::MeasuredTable> tune_gpu(const TuneOptions& options, plan::Deployment deployment) {
   auto machine = machine_argument(options.device);
   NVFP4_RETURN_IF_ERROR(machine);
   auto bench = DeviceBench::open(0);
@@ -144,7 +144,7 @@ Status write(const std::string& path, const std::string& text) {
   return Error{ErrorCode::kIo, path, fmt::format("cannot be written: {}", std::strerror(errno))};
 }
 
-Status run(const Options& options) {
+Status run(const TuneOptions& options) {
   const auto deployment = deployment_of(options.model);
   NVFP4_RETURN_IF_ERROR(deployment);
   if (options.device != "cpu" && options.device != "cuda") {
@@ -157,7 +157,7 @@ Status run(const Options& options) {
   return write(options.out, plan::measured_table_json(*table));
 }
 
-int run_and_report(const Options& options) {
+int run_and_report(const TuneOptions& options) {
   const Status status = run(options);
   return status ? kDone : report(status.error());
 }
@@ -165,7 +165,7 @@ int run_and_report(const Options& options) {
 }  // namespace
 
 Command add_tune_command(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TuneOptions>();
   CLI::App* parser = app.add_subcommand("tune", "Measure the kernels that may serve a model here, for --table");
   add_plan_arguments(*parser, options->model);
   parser->add_option("--device", options->device, "cpu (this one), or cuda (the GPU here)");
