@@ -33,8 +33,9 @@ struct Fc1Sink {
   struct Scales {
     float gate, up;
   };
+  // Only loaded: to compute with them here is to wait behind all weights that have been asked for.
   __device__ __forceinline__ Scales scales(std::uint32_t expert) const {
-    return {kGated ? gate_scale2[expert] * kFragmentUnit : 0.0F, up_scale2[expert] * kFragmentUnit};
+    return {kGated ? gate_scale2[expert] : 0.0F, up_scale2[expert]};
   }
   __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* /*results*/) const {
     if (row_of_pair == nullptr || blockIdx.x != 0) return;
@@ -55,12 +56,14 @@ struct Fc1Sink {
                                         std::uint32_t row_group, const float4 (&totals)[kColumns],
                                         std::uint8_t* /*results*/) const {
     const std::uint32_t g = threadIdx.x % 32 / 4;
+    const float gate_unit = scale.gate * kFragmentUnit;
+    const float up_unit = scale.up * kFragmentUnit;
     for_each_sum(columns, totals, [&](std::uint32_t member, float factor, float first, float second) {
       if constexpr (kGated) {
-        put(member, row_group * 8 + g, apply_gate(function, first * scale.gate * factor, second * scale.up * factor));
+        put(member, row_group * 8 + g, apply_gate(function, first * gate_unit * factor, second * up_unit * factor));
       } else {
-        put(member, row_group * 16 + g, apply_gate(function, 0.0F, first * scale.up * factor));
-        put(member, row_group * 16 + g + 8, apply_gate(function, 0.0F, second * scale.up * factor));
+        put(member, row_group * 16 + g, apply_gate(function, 0.0F, first * up_unit * factor));
+        put(member, row_group * 16 + g + 8, apply_gate(function, 0.0F, second * up_unit * factor));
       }
     });
   }
@@ -77,16 +80,17 @@ struct PartialSink {
   const float* down_scale2 = nullptr;
 
   using Scales = float;
-  __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert] * kFragmentUnit; }
+  __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert]; }
   __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
   template <std::uint32_t kColumns>
   __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, Scales scale, std::uint32_t row_group,
                                         const float4 (&totals)[kColumns], std::uint8_t* /*results*/) const {
     const std::uint32_t g = threadIdx.x % 32 / 4;
+    const float unit = scale * kFragmentUnit;
     for_each_sum(columns, totals, [&](std::uint32_t member, float factor, float first, float second) {
       float* const to = partial + std::size_t{member} * hidden + row_group * 16 + g;
-      to[0] = first * scale * factor;
-      to[8] = second * scale * factor;
+      to[0] = first * unit * factor;
+      to[8] = second * unit * factor;
     });
   }
   __device__ __forceinline__ void end(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
@@ -118,9 +122,11 @@ struct TokenSink {
   }
 
   using Scales = float;
-  __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert] * kFragmentUnit; }
+  __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert]; }
   __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* results) const {
-    for (std::uint32_t pair = threadIdx.x; pair < call.pairs.num_pairs; pair += blockDim.x) {
+    // Not by the first warp, which groups few pairs meanwhile.
+    const std::uint32_t first = (threadIdx.x + blockDim.x - 32) % blockDim.x;
+    for (std::uint32_t pair = first; pair < call.pairs.num_pairs; pair += blockDim.x) {
       slots(call, results)[pair] = {router_weights == nullptr ? 1.0F : router_weights[pair],
                                     expert_of(call.pairs, pair) != kNoExpert};
     }
@@ -129,10 +135,11 @@ struct TokenSink {
   __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, Scales scale, std::uint32_t /*row_group*/,
                                         const float4 (&totals)[kColumns], std::uint8_t* results) const {
     const std::uint32_t g = threadIdx.x % 32 / 4;
+    const float unit = scale * kFragmentUnit;
     for_each_sum(columns, totals, [&](std::uint32_t member, float factor, float first, float second) {
       float* const to = reinterpret_cast<float*>(results) + member * kRows + g;
-      to[0] = first * scale * factor;
-      to[8] = second * scale * factor;
+      to[0] = first * unit * factor;
+      to[8] = second * unit * factor;
     });
   }
   __device__ __forceinline__ void end(const DecodeCall& call, std::uint8_t* results) const {
