@@ -39,11 +39,11 @@ __device__ __forceinline__ void wait_for_first_copies(std::uint32_t num_later) {
   wait_for_oldest_copies(num_later + 1);
 }
 
-// By a warp, 16 bytes a lane.
+// By a warp, 16 bytes a lane, of what is read once.
 __device__ __forceinline__ void copy_by_warp(std::uint32_t to, const std::uint8_t* from, std::uint32_t num_bytes) {
 #pragma unroll 1
   for (std::uint32_t at = threadIdx.x % 32 * 16; at < num_bytes; at += 512) {
-    copy_16_bytes(to + at, from + at);
+    copy_16_bytes_once(to + at, from + at);
   }
 }
 

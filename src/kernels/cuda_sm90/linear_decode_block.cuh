@@ -241,7 +241,7 @@ class DecodeBlock {
     const std::uint32_t num_bytes = num * kTileBytes;
     if (lane_ == 0) {
       arrive_expecting(slot_full(slot), num_bytes);
-      copy_bulk(base_ + slot_at(slot), asked.from, num_bytes, slot_full(slot));
+      copy_bulk_once(base_ + slot_at(slot), asked.from, num_bytes, slot_full(slot));
     }
     asked.from += num_bytes;
     asked.tile += num;

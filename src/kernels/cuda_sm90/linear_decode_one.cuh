@@ -193,7 +193,7 @@ class OneTokenBlock {
       return;
     }
     arrive_expecting(slot_full(slot), num_tiles_ * kTileBytes);
-    copy_bulk(base_ + slot_at(slot), from, num_tiles_ * kTileBytes, slot_full(slot));
+    copy_bulk_once(base_ + slot_at(slot), from, num_tiles_ * kTileBytes, slot_full(slot));
   }
   __device__ __forceinline__ void wait_for(std::uint32_t slot, std::uint32_t parity) const {
     if constexpr (kByThreads) {

@@ -15,8 +15,12 @@ __device__ __forceinline__ void copy_weights(const WgmmaProblem& problem, const 
                                              const RingCursor<kKind>& ring, std::uint32_t more_bytes) {
   using Shape = WgmmaShape<kKind>;
   arrive_expecting(ring.full(), Shape::kWeightsBytes + more_bytes);
-  copy_box(ring.weights(), &problem.weights, k_tile * (kWeightTileBytes / 8), tile.first_group, tile.expert,
-           ring.full());
+  const std::uint32_t x = k_tile * (kWeightTileBytes / 8);
+  if (problem.reads_weights_once) {
+    copy_box_once(ring.weights(), &problem.weights, x, tile.first_group, tile.expert, ring.full());
+  } else {
+    copy_box(ring.weights(), &problem.weights, x, tile.first_group, tile.expert, ring.full());
+  }
 }
 
 // At most so many numbers has a matrix of which RowSource takes rows: where a row begins fits into 32 bits.

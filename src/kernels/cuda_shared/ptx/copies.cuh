@@ -32,6 +32,26 @@ __device__ __forceinline__ void copy_box(std::uint32_t to, const void* map, std:
       : "memory");
 }
 
+// The same of what is read once: it is the first to leave the L2 cache, which keeps what others will read.
+#define NVFP4_READ_ONCE ".reg .b64 policy;\ncreatepolicy.fractional.L2::evict_first.b64 policy, 1.0;\n"
+__device__ __forceinline__ void copy_bulk_once(std::uint32_t to, const void* from, std::uint32_t num_bytes,
+                                               std::uint32_t barrier) {
+  asm volatile(
+      "{\n" NVFP4_READ_ONCE
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], policy;\n"
+      "}" ::"r"(to),
+      "l"(from), "r"(num_bytes), "r"(barrier)
+      : "memory");
+}
+__device__ __forceinline__ void copy_box_once(std::uint32_t to, const void* map, std::uint32_t x, std::uint32_t y,
+                                              std::uint32_t z, std::uint32_t barrier) {
+  asm volatile("{\n" NVFP4_READ_ONCE
+               "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint"
+               " [%0], [%1, {%2, %3, %4}], [%5], policy;\n}" ::"r"(to),
+               "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier)
+               : "memory");
+}
+
 // 16 bytes by this thread: the first `num_bytes` (0 or 16) from memory, the rest zeros.
 __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from, std::uint32_t num_bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(num_bytes) : "memory");
@@ -41,6 +61,13 @@ __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from
 __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
+
+__device__ __forceinline__ void copy_16_bytes_once(std::uint32_t to, const void* from) {
+  asm volatile("{\n" NVFP4_READ_ONCE "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, policy;\n}" ::"r"(to),
+               "l"(from)
+               : "memory");
+}
+#undef NVFP4_READ_ONCE
 
 // Arrives once all earlier copy_16_bytes() of this thread have landed; one of the barrier's `count`.
 __device__ __forceinline__ void arrive_when_copied(std::uint32_t barrier) {

@@ -11,11 +11,15 @@ inline void copy_bulk(std::uint32_t to, const void* from, std::uint32_t num_byte
   emulation::Block& block = *emulation::Block::running();
   block.copies.copy_bulk(block, to, from, num_bytes, barrier);
 }
+inline void copy_bulk_once(std::uint32_t to, const void* from, std::uint32_t num_bytes, std::uint32_t barrier) {
+  copy_bulk(to, from, num_bytes, barrier);
+}
 inline void copy_16_bytes(std::uint32_t to, const void* from, std::uint32_t num_bytes) {
   emulation::Block& block = *emulation::Block::running();
   block.copies.copy(block, to, from, num_bytes);
 }
 inline void copy_16_bytes(std::uint32_t to, const void* from) { copy_16_bytes(to, from, 16); }
+inline void copy_16_bytes_once(std::uint32_t to, const void* from) { copy_16_bytes(to, from); }
 inline void arrive_when_copied(std::uint32_t barrier) {
   emulation::Block& block = *emulation::Block::running();
   block.copies.arrive_when_copied(block, barrier);
