@@ -16,7 +16,7 @@ __device__ __forceinline__ void copy_weights(const WgmmaProblem& problem, const 
   using Shape = WgmmaShape<kKind>;
   arrive_expecting(ring.full(), Shape::kWeightsBytes + more_bytes);
   const std::uint32_t x = k_tile * (kWeightTileBytes / 8);
-  if (problem.reads_weights_once) {
+  if constexpr (kKind <= 64) {  // most often all tokens are in one tile
     copy_box_once(ring.weights(), &problem.weights, x, tile.first_group, tile.expert, ring.full());
   } else {
     copy_box(ring.weights(), &problem.weights, x, tile.first_group, tile.expert, ring.full());

@@ -56,8 +56,6 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
   problem.row_tiles = (run.row_groups + Shape::kTileGroups - 1) / Shape::kTileGroups;
   problem.band = run.band == 0 ? problem.row_tiles : std::min(run.band, problem.row_tiles);
   problem.max_columns = run.max_columns == 0 ? Shape::kMaxColumns : run.max_columns;
-  const std::uint32_t likely_rows = run.offsets == nullptr ? run.num_rows : run.num_rows / run.num_experts * 3 / 2;
-  problem.reads_weights_once = likely_rows <= problem.max_columns;
   problem.num_splits = run.num_splits;
   problem.parts = run.parts;
   problem.arrivals = run.arrivals;

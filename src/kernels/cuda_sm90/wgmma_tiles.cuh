@@ -27,17 +27,16 @@ struct WgmmaProblem {
   CUtensorMap weights;                    // weight_map()
   const std::int32_t* offsets = nullptr;  // [E + 1] first sorted row of each expert; null: one expert, num_rows
   std::uint32_t num_experts = 1;
-  std::uint32_t num_rows = 0;       // tokens, without offsets
-  std::uint32_t row_groups = 0;     // of one expert
-  std::uint32_t k_tiles = 0;        // ceil(K / 64)
-  std::uint32_t in_features = 0;    // K
-  std::uint32_t tile_groups = 0;    // row groups of a tile, WgmmaShape::kTileGroups
-  std::uint32_t row_tiles = 0;      // ceil(row_groups / tile_groups)
-  std::uint32_t band = 0;           // row tiles that are computed side by side for the same tokens
-  std::uint32_t max_columns = 0;    // tokens of a tile at most, a multiple of 8
-  std::uint32_t sixteen = 16;       // of decode_row_scales()
-  bool reads_weights_once = false;  // mostly: an expert's tokens are one tile
-  std::uint32_t num_splits = 1;     // blocks that share K; above 1: one tile for these blocks
+  std::uint32_t num_rows = 0;     // tokens, without offsets
+  std::uint32_t row_groups = 0;   // of one expert
+  std::uint32_t k_tiles = 0;      // ceil(K / 64)
+  std::uint32_t in_features = 0;  // K
+  std::uint32_t tile_groups = 0;  // row groups of a tile, WgmmaShape::kTileGroups
+  std::uint32_t row_tiles = 0;    // ceil(row_groups / tile_groups)
+  std::uint32_t band = 0;         // row tiles that are computed side by side for the same tokens
+  std::uint32_t max_columns = 0;  // tokens of a tile at most, a multiple of 8
+  std::uint32_t sixteen = 16;     // of decode_row_scales()
+  std::uint32_t num_splits = 1;   // blocks that share K; above 1: one tile for these blocks
   // What add_splits_in_memory() needs: float32 [tiles][warps][num_splits][sums of a warp], and 0 [tiles][warps].
   float4* parts = nullptr;
   std::uint32_t* arrivals = nullptr;
