@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """What the compiler made of the CUDA kernels: registers, spills, shared memory, instructions of the main loop.
 
-    tools/kernel_table.py [--arch sm_120a] [--match NAME] [--json] [--check] [FILE...]
+    tools/kernel_table.py [--arch sm_120a] [--match NAME] [--json] [FILE...]
+    tools/kernel_table.py --check [FILE...]
 
 FILE: archives, objects or binaries; without any, those of build/. A row for each kernel and architecture. The main
 loop is the inner one with the most matrix instructions; "per product" divides its instructions by theirs.
---check: exit code 1 when a kernel spills registers to local memory, waits for each of its asynchronous products (what
-the compiler does when registers do not suffice), or lacks the instructions that it is for. Needs cuobjdump and
+--check: no table; exit code 1 when a kernel spills registers to local memory, waits for each of its asynchronous
+products (what the compiler does when registers do not suffice), or lacks the instructions that it is for. Needs cuobjdump and
 nvdisasm, of the CUDA toolkit or as Python packages; exit code 77 without them.
 """
 import argparse
@@ -137,9 +138,20 @@ def waits_for_each(code):
     return bool(products) and all("gsb0" in text for text in products)
 
 
-def rows_of(tool, path, architecture, pattern):
+def suspects(used, path):
+    """Architectures whose machine code --check reads: those with a kernel that has local memory, which spilling takes,
+    and those of which it wants certain instructions."""
+    with_stack = {arch for (arch, _), numbers in used.items() if numbers["stack_bytes"]}
+    wanted = {arch for archive, arch, _, _ in REQUIRED if archive in pathlib.Path(path).name}
+    return sorted((with_stack | wanted) & {arch for arch, _ in used})
+
+
+def rows_of(tool, path, architecture, pattern, check):
     options = [*(["-arch", architecture] if architecture else []), path]
-    used, code = resources(tool, options), machine_code(tool, options)
+    used = resources(tool, options)
+    code = {}
+    for chosen in [["-arch", arch, path] for arch in suspects(used, path)] if check else [options]:
+        code.update(machine_code(tool, chosen))
     names = demangled(sorted({name for _, name in used}))
     for (arch, name), numbers in sorted(used.items(), key=lambda item: (item[0][0], names[item[0][1]])):
         short = short_name(names[name])
@@ -200,8 +212,13 @@ def main():
     if not files:
         print("kernel_table: no kernels in build/; build with CUDA first, or name files", file=sys.stderr)
         return 2
-    rows = [row for path in files for row in rows_of(tool, path, arguments.arch, arguments.match)]
-    print(json.dumps(rows, indent=2)) if arguments.json else print_table(rows)
+    rows = [row for path in files for row in rows_of(tool, path, arguments.arch, arguments.match, arguments.check)]
+    if arguments.check:
+        print(f"kernel_table: {len(rows)} kernels in {len(files)} archives")
+    elif arguments.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(rows)
     problems = list(complaints(rows)) if arguments.check else []
     for problem in problems:
         print(f"kernel_table: {problem}", file=sys.stderr)

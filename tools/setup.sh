@@ -2,7 +2,7 @@
 # Installs the Debian packages that a step needs, and nothing that is already there. Steps: build, test.
 set -euo pipefail
 build=(g++ cmake ninja-build make pkg-config libsimdjson-dev libfmt-dev libcli11-dev nlohmann-json3-dev libre2-dev libpcre2-dev libedit-dev)
-test=(libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev python3 python3-venv clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev libboost-context-dev)
+test=(libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev python3 python3-venv clang-19 lld-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev libboost-context-dev)
 
 wanted=("${build[@]}")
 [ "${1:-build}" != test ] || wanted+=("${test[@]}")
