@@ -145,7 +145,7 @@ TEST(DeviceOffers, SharedMemoryDecidesAtItsEdge) {
   --caps.shared_bytes_per_block;
   EXPECT_THAT(refusal(device_linear_offers(), "linear_nvfp4_bf16_wgmma", linear(), caps, 16),
               HasSubstr("shared memory"));
-  caps.shared_bytes_per_block = 216816;
+  caps.shared_bytes_per_block = 230128;
   EXPECT_EQ(refusal(device_moe_offers(), "moe_nvfp4_bf16_wgmma", experts(), caps, 16), "");
   --caps.shared_bytes_per_block;
   EXPECT_THAT(refusal(device_moe_offers(), "moe_nvfp4_bf16_wgmma", experts(), caps, 16), HasSubstr("shared memory"));

@@ -11,14 +11,15 @@ constexpr std::uint32_t kThreads = 256;
 constexpr std::uint32_t kPiece = 8;        // numbers of a thread: 0..3 and 8..11, or 4..7 and 12..15, of 16
 constexpr std::uint32_t kSlotsAtOnce = 8;  // rows under way at a time
 
-__device__ __forceinline__ void accumulate(float (&sums)[kPiece], float weight, uint4 words) {
-  float values[kPiece];
-  decode_pair(words.x, values[0], values[4]);
-  decode_pair(words.y, values[1], values[5]);
-  decode_pair(words.z, values[2], values[6]);
-  decode_pair(words.w, values[3], values[7]);
+__device__ __forceinline__ void accumulate(float (&sums)[kPiece], float weight, uint4 four) {
+  const std::uint32_t words[kPiece / 2] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-  for (std::uint32_t i = 0; i < kPiece; ++i) sums[i] = fmaf(weight, values[i], sums[i]);
+  for (std::uint32_t i = 0; i < kPiece / 2; ++i) {
+    const float scale = weight * unit_of_pair(words[i]);
+    const float2 integers = integers_of_pair(words[i]);
+    sums[i] = fmaf(scale, integers.x, sums[i]);
+    sums[i + kPiece / 2] = fmaf(scale, integers.y, sums[i + kPiece / 2]);
+  }
 }
 
 __device__ __forceinline__ std::uint32_t pack(float low, float high) {
@@ -35,7 +36,8 @@ __global__ void __launch_bounds__(kThreads) combine_paired_slots(const __grid_co
   const auto piece = static_cast<std::uint32_t>(index % pieces);
   if (token >= c.num_tokens) return;
   const std::uint64_t first_pair = std::uint64_t{token} * c.top_k;
-  const uint4* from = reinterpret_cast<const uint4*>(c.paired) + piece;
+  const auto* from = reinterpret_cast<const std::uint8_t*>(c.paired) + piece * sizeof(uint4);
+  const std::uint32_t row_bytes = c.hidden * 2;
   float sums[kPiece] = {};
   for (std::uint32_t first = 0; first < c.top_k; first += kSlotsAtOnce) {
     // Loop by loop, so that the loads of a loop are under way together.
@@ -53,10 +55,12 @@ __global__ void __launch_bounds__(kThreads) combine_paired_slots(const __grid_co
     }
 #pragma unroll
     for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) {
-      if (rows[j] >= 0) words[j] = __ldcs(from + static_cast<std::uint64_t>(rows[j]) * pieces);
+      const std::uint64_t place = std::uint64_t{static_cast<std::uint32_t>(rows[j])} * row_bytes;
+      if (rows[j] >= 0) words[j] = __ldcs(reinterpret_cast<const uint4*>(from + place));
     }
 #pragma unroll
-    for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) weights[j] *= rows[j] >= 0 ? c.scales[rows[j]] : 0.0F;
+    for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j)
+      weights[j] *= rows[j] >= 0 ? c.scales[static_cast<std::uint32_t>(rows[j])] : 0.0F;
 #pragma unroll
     for (std::uint32_t j = 0; j < kSlotsAtOnce; ++j) {
       if (rows[j] >= 0) accumulate(sums, weights[j], words[j]);

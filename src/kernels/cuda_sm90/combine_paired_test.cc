@@ -19,13 +19,14 @@ using support::GpuArray;
 using support::GpuQueue;
 using support::Random;
 
-// As paired_floats.cuh says: word = exponent << 24 | second << 12 | first, as a sum.
+// As paired_floats.cuh says.
 struct PairedNumbers {
   std::uint32_t word = 0;
   float first = 0, second = 0;
 
   PairedNumbers(std::int32_t a, std::int32_t b, std::uint32_t exponent)
-      : word((exponent << 24U) + static_cast<std::uint32_t>(b) * 4096U + static_cast<std::uint32_t>(a)),
+      : word(static_cast<std::uint32_t>(b + 2048) << 20U | (exponent - 10) << 12U |
+             static_cast<std::uint32_t>(a + 2048)),
         first(std::ldexp(static_cast<float>(a), static_cast<int>(exponent) - 137)),
         second(std::ldexp(static_cast<float>(b), static_cast<int>(exponent) - 137)) {}
 };
@@ -106,10 +107,10 @@ TEST(CombinePaired, AddsInTheOrderOfTheSlots) {
   expect_exact(support::size_for(300, 9), 22, support::size_for(2688, 48), true, false);
 }
 
-// Exponent 255: both numbers are NaN.
+// Units of an infinity: both numbers are NaN.
 TEST(CombinePaired, WhatIsNotFiniteIsSeen) {
   const GpuQueue queue;
-  const std::vector<std::uint32_t> words{0xFF000000U, 0, 0, 0, 0, 0, 0, 0};
+  const std::vector<std::uint32_t> words{0x800FF800U, 0, 0, 0, 0, 0, 0, 0};
   const GpuArray<std::uint32_t> words_there(queue, words);
   const GpuArray<float> scales(queue, std::vector<float>{1.0F});
   const GpuArray<std::int32_t> row_of_pair(queue, std::vector<std::int32_t>{0});

@@ -7,10 +7,14 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSilu>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kGeluTanh>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSwigluOai>);
-NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kRelu2>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSilu, false>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSilu, true>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kGeluTanh, false>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kGeluTanh, true>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSwigluOai, false>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kSwigluOai, true>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kRelu2, false>);
+NVFP4_GROUPED_WGMMA(extern, ExpertUp<ExpertFunction::kRelu2, true>);
 NVFP4_GROUPED_WGMMA(extern, ExpertDown<ColumnImage>);
 NVFP4_GROUPED_WGMMA(extern, ExpertDown<RowSource>);
 

@@ -15,6 +15,7 @@ template <class Columns>
 struct ExpertDown {
   static constexpr bool kRowSource = Columns::kByRow;
   static constexpr std::uint32_t kMostColumns = kRowSource ? 128 : 256;
+  static constexpr bool kByLines = false;  // eight rows of float32, or sixteen in pairs, are whole sectors
 
   Columns source;
   const float* scale2 = nullptr;        // [E]

@@ -3,6 +3,7 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kGeluTanh>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kGeluTanh, false>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kGeluTanh, true>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -3,6 +3,7 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2, false>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kRelu2, true>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -3,6 +3,7 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSilu>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSilu, false>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSilu, true>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

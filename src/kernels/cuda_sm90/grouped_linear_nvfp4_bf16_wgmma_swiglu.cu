@@ -3,6 +3,7 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai, false>);
+NVFP4_GROUPED_WGMMA(, ExpertUp<ExpertFunction::kSwigluOai, true>);
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -7,6 +7,7 @@
 #include <cuda_bf16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/contract/device_moe.h"
 #include "kernels/cuda_sm90/rounded_columns.cuh"
@@ -21,18 +22,20 @@ __device__ __forceinline__ float times_logistic(float gate, float slope) {
   return __fdividef(gate, 1.0F + power);
 }
 
-template <ExpertFunction kFunction>
+// kRounds: the activations of the layer are NVFP4.
+template <ExpertFunction kFunction, bool kRounds>
 struct ExpertUp {
   static constexpr bool kRowSource = true;
   static constexpr std::uint32_t kMostColumns = 128;
+  static constexpr bool kByLines = !kRounds;
   static constexpr bool kGated = is_gated(kFunction);
 
   RowSource source;
   const float* gate_scale2 = nullptr;     // [E]
   const float* up_scale2 = nullptr;       // [E]
   const float* x_input_scales = nullptr;  // [E] NVFP4 scales of the rows, if all of an expert have the same; null: 1
-  const float* row_factors = nullptr;     // [rows of x] or null: 1
-  const float* pair_factors = nullptr;    // [T * k] or null: 1
+  const float* row_factors = nullptr;     // kRounds: [rows of x] or null: 1
+  const float* pair_factors = nullptr;    // else: [T * k] or null: 1
   float alpha = 0.0F, beta = 0.0F, limit = 0.0F;
   std::uint32_t intermediate = 0;  // I
   std::uint8_t* image = nullptr;   // [ceil(I / 64)][image_rows][128 bytes], or
@@ -60,12 +63,12 @@ struct ExpertUp {
     return positive * positive;
   }
 
+  [[nodiscard]] __device__ __forceinline__ bool has_factors() const {
+    return kRounds ? row_factors != nullptr : pair_factors != nullptr;
+  }
   [[nodiscard]] __device__ __forceinline__ float factor(const WgmmaTile& tile, std::uint32_t column) const {
     const std::uint32_t sorted_row = tile.first_row + min(column, tile.num_valid - 1);
-    float product = 1.0F;
-    if (row_factors != nullptr) product = row_factors[source.row(sorted_row)];
-    if (pair_factors != nullptr) product *= pair_factors[source.pair_of_row[sorted_row]];
-    return product;
+    return kRounds ? row_factors[source.row(sorted_row)] : pair_factors[source.pair_of_row[sorted_row]];
   }
 
   // A lane's 2 x 2 sums of 8 tokens become h: of row g (and, without a gate, g + 8), tokens 2t and 2t + 1.
@@ -84,14 +87,15 @@ struct ExpertUp {
     float h_input;
   };
   [[nodiscard]] __device__ __forceinline__ Scales scales(const WgmmaTile& tile) const {
-    const float of_x =
-        x_input_scales == nullptr ? 1.0F : RowScale::from_stored(rule, x_input_scales[tile.expert]).multiplier();
+    const float of_x = !kRounds || x_input_scales == nullptr
+                           ? 1.0F
+                           : RowScale::from_stored(rule, x_input_scales[tile.expert]).multiplier();
     return {kGated ? gate_scale2[tile.expert] * kFragmentUnit * of_x : 0.0F,
             up_scale2[tile.expert] * kFragmentUnit * of_x,
-            h_input_scales != nullptr ? h_input_scales[tile.expert] : 0.0F};
+            kRounds && h_input_scales != nullptr ? h_input_scales[tile.expert] : 0.0F};
   }
 
-  using Shared = SharedMagnitudes;
+  using Shared = std::conditional_t<kRounds, SharedMagnitudes, NothingShared>;
 
   template <std::uint32_t kMaxColumns>
   __device__ __forceinline__ void store(const WgmmaTile& tile, const Scales& scales, Shared& shared,
@@ -100,16 +104,50 @@ struct ExpertUp {
     const std::uint32_t group = tile.first_group + in_tile;
     const std::uint32_t piece = kGated ? group : 2 * group;  // of 8 numbers of a row of h
     if (piece / 8 >= (intermediate + 63) / 64) return;
-    if (row_factors != nullptr || pair_factors != nullptr) multiply_by_factors<kMaxColumns>(tile, sums);
+    if (has_factors()) multiply_by_factors<kMaxColumns>(tile, sums);
     const bool exists = in_tile < tile.num_groups;  // else it is the image's end: zeros
-    if (h_input_scales != nullptr) {
+    if constexpr (!kRounds) {
+      store_image<kMaxColumns>(ImagePlace(*this, tile, piece, exists), scales, sums);
+    } else if (h_input_scales != nullptr) {
       store_rounded<kMaxColumns>(tile, ImagePlace(*this, tile, piece, exists), scales, shared, sums);
       if (kGated) sync_pair(in_tile);  // before the magnitudes of the next tile
-    } else if (image != nullptr) {
-      store_image<kMaxColumns>(ImagePlace(*this, tile, piece, exists), scales, sums);
     } else if (exists) {
       store_rows<kMaxColumns>(tile, piece, scales, sums);
     }
+  }
+
+  template <std::uint32_t kMaxColumns>
+  __device__ __forceinline__ void store_lines(const WgmmaTile& tile, const Scales& scales, Shared& /*shared*/,
+                                              std::uint32_t buffers, float (&sums)[kMaxColumns / 2]) const {
+    constexpr std::uint32_t kPieces = kGated ? 4 : 8;  // of a warpgroup, all in the same 128 bytes
+    const OutputBuffers<kPieces> output{buffers, of_warp(threadIdx.x / 128)};
+    const std::uint32_t first = of_warp((threadIdx.x - kCopyThreads) / 128 * 4);
+    const bool exists = first + output.warp() < tile.num_groups;  // else it is the image's end: zeros
+    const std::uint32_t piece = (tile.first_group + first) * (kPieces / 4) + output.piece();
+    if (piece / 8 >= (intermediate + 63) / 64) return;
+    if (has_factors()) multiply_by_factors<kMaxColumns>(tile, sums);
+    std::uint8_t* const to = image + (piece / 8 * image_rows + tile.image_row) * kColumnBytes;
+    const auto put = [&](std::uint32_t block, std::uint32_t buffer) {
+      constexpr std::uint32_t kBlocks = kGated ? 4 : 2;
+#pragma unroll
+      for (std::uint32_t i = block; i < block + kBlocks; ++i) apply_to_block(sums + 4 * i, scales.gate, scales.up);
+      std::uint32_t pairs[4];
+#pragma unroll
+      for (std::uint32_t i = 0; i < 4; ++i) {
+        const float* const pair = sums + 4 * block + (kGated ? 4 * i : 2 * i);
+        pairs[i] = exists ? pack_bf16({pair[0], pair[1]}) : 0;
+      }
+      if constexpr (kGated) {
+        put_transposed(buffer + place_of_piece<4>(output.lane(), output.warp()), pairs);
+      } else {
+        put_transposed(buffer + place_of_two_blocks(output), pairs);
+      }
+    };
+    const auto take = [&](std::uint32_t column, uint4 numbers) {
+      if (column >= tile.num_columns) return;
+      *reinterpret_cast<uint4*>(to + column * kColumnBytes + (piece ^ column) % 8 * 16) = numbers;
+    };
+    output.template store<kMaxColumns>(tile.num_columns, put, take);
   }
 
  private:

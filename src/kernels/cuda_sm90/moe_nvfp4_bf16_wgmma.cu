@@ -20,7 +20,9 @@ namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
-static_assert(kMoeWgmmaSharedBytes == WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes));
+static_assert(kMoeWgmmaSharedBytes == WgmmaShape<256>::kSharedBytes + sizeof(TileMap));
+static_assert(kMoeWgmmaSharedBytes >= WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes));
+static_assert(kMoeWgmmaSharedBytes >= WgmmaShape<128>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes));
 static_assert(kMoeWgmmaMaxRowNumbers == kMaxRowNumbers);
 
 std::uint32_t kind_of_fc1(const ExpertLayer& layer) { return expert_columns(layer.num_rows, layer.num_experts); }
@@ -65,11 +67,11 @@ WgmmaRun run_of(const Call& c, const ExpertLayer& layer, const std::uint8_t* wei
   return run;
 }
 
-template <ExpertFunction kFunction>
+template <ExpertFunction kFunction, bool kRounds>
 Status launch_fc1(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers& buffers) {
   const auto rows = fc1_rows(c, layer, buffers);
   NVFP4_RETURN_IF_ERROR(rows);
-  ExpertUp<kFunction> up;
+  ExpertUp<kFunction, kRounds> up;
   up.source = *rows;
   up.gate_scale2 = layer.weights.gate_scale2;
   up.up_scale2 = layer.weights.up_scale2;
@@ -96,18 +98,24 @@ Status launch_fc1(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers
       kName, run_of(c, layer, layer.weights.gate_up, row_groups, c.problem.hidden, kind_of_fc1(layer)), up, c.stream);
 }
 
+template <ExpertFunction kFunction>
+Status run_fc1(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers& buffers) {
+  return is_rounded(c.problem) ? launch_fc1<kFunction, true>(c, layer, buffers)
+                               : launch_fc1<kFunction, false>(c, layer, buffers);
+}
+
 Status run_fc1(const Call& c, const ExpertLayer& layer, const MoeWgmmaBuffers& buffers) {
   switch (c.problem.function) {
     case ExpertFunction::kSilu:
-      return launch_fc1<ExpertFunction::kSilu>(c, layer, buffers);
+      return run_fc1<ExpertFunction::kSilu>(c, layer, buffers);
     case ExpertFunction::kGeluTanh:
-      return launch_fc1<ExpertFunction::kGeluTanh>(c, layer, buffers);
+      return run_fc1<ExpertFunction::kGeluTanh>(c, layer, buffers);
     case ExpertFunction::kSwigluOai:
-      return launch_fc1<ExpertFunction::kSwigluOai>(c, layer, buffers);
+      return run_fc1<ExpertFunction::kSwigluOai>(c, layer, buffers);
     case ExpertFunction::kRelu2:
       break;
   }
-  return launch_fc1<ExpertFunction::kRelu2>(c, layer, buffers);
+  return run_fc1<ExpertFunction::kRelu2>(c, layer, buffers);
 }
 
 template <class Columns>
@@ -152,24 +160,30 @@ Status add_up(const Call& c) {
   return combine_paired(combine, c.stream);
 }
 
-Status allow_fc1(ExpertFunction function) {
-  switch (function) {
+template <ExpertFunction kFunction>
+Status allow_fc1(const MoeProblem& problem) {
+  return is_rounded(problem) ? allow_grouped_wgmma<ExpertUp<kFunction, true>>(kName)
+                             : allow_grouped_wgmma<ExpertUp<kFunction, false>>(kName);
+}
+
+Status allow_fc1(const MoeProblem& problem) {
+  switch (problem.function) {
     case ExpertFunction::kSilu:
-      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kSilu>>(kName);
+      return allow_fc1<ExpertFunction::kSilu>(problem);
     case ExpertFunction::kGeluTanh:
-      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kGeluTanh>>(kName);
+      return allow_fc1<ExpertFunction::kGeluTanh>(problem);
     case ExpertFunction::kSwigluOai:
-      return allow_grouped_wgmma<ExpertUp<ExpertFunction::kSwigluOai>>(kName);
+      return allow_fc1<ExpertFunction::kSwigluOai>(problem);
     case ExpertFunction::kRelu2:
       break;
   }
-  return allow_grouped_wgmma<ExpertUp<ExpertFunction::kRelu2>>(kName);
+  return allow_fc1<ExpertFunction::kRelu2>(problem);
 }
 
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   const DeviceMoePlan plan = moe_nvfp4_bf16_wgmma_offer().outline(problem, caps, max_tokens);
   if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
-  NVFP4_RETURN_IF_ERROR(allow_fc1(problem.function));
+  NVFP4_RETURN_IF_ERROR(allow_fc1(problem));
   NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<ColumnImage>>(kName));
   NVFP4_RETURN_IF_ERROR(allow_grouped_wgmma<ExpertDown<RowSource>>(kName));
   return plan;

@@ -1,10 +1,10 @@
 // Numbers in half the bytes of float32, at a small part of its error: two share a word and an exponent.
 //
-//   word = exponent << 24 | second << 12 | first, as a sum: both are 12-bit two's complement, in units of
-//   2^(exponent - 127 - 10), and borrow from what is above them
+//   word = second + 2048, 12 bits | exponent - 10, 8 bits | first + 2048, 12 bits
 //
-// The exponent is that of the larger of the two as in float32, at least 11; the error of a number is at most 2^-11 of
-// the larger, and integers up to 2047 are exact. Exponent 255, an infinity or a NaN: both read as NaN.
+// in units of 2^(exponent - 127 - 10). The exponent is that of the larger of the two as in float32, at least 11; the
+// error of a number is at most 2^-11 of the larger, and integers up to 2047 are exact. An infinity or a NaN: 0 and 0 in
+// units of an infinity, which is NaN.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -15,9 +15,8 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-inline constexpr float kToInteger = 0x1.8p23F;  // the low bits of a sum with it are the integer
-inline constexpr std::uint32_t kToIntegerBits = 0x4B400000U;
 inline constexpr std::uint32_t kExponentBits = 0x7F800000U;
+inline constexpr std::uint32_t kNotFinite = 2048U << 20 | 255U << 12 | 2048U;
 
 __device__ __forceinline__ std::uint32_t encode_pair(float first, float second) {
   const float larger = larger_or_nan(fabsf(first), fabsf(second));
@@ -25,20 +24,24 @@ __device__ __forceinline__ std::uint32_t encode_pair(float first, float second) 
   constexpr std::uint32_t kSmallest = 11U << 23;  // a unit that is no subnormal number
   const std::uint32_t exponent = max((__float_as_uint(larger) + kRoundsUp) & kExponentBits, kSmallest);
   const float unit = __uint_as_float((264U << 23) - exponent);  // 2^(10 + 127 - exponent)
-  const std::uint32_t a = __float_as_uint(fmaf(first, unit, kToInteger));
-  const std::uint32_t b = __float_as_uint(fmaf(second, unit, kToInteger));  // << 12: only the integer is left
-  const std::uint32_t word = b * 4096 + (a + exponent * 2 - kToIntegerBits);
-  return larger < __uint_as_float(kExponentBits) ? word : kExponentBits << 1;
+  // The low bits of a sum with 1.5 * 2^23 are the integer. Its high bits, 0x4B4, are added to those of the second.
+  constexpr float kToFirst = 0x1.8p23F + (2048 - (10 << 12));
+  constexpr float kToSecond = 0x1.8p23F + (2048 - 0x4B4);
+  const std::uint32_t a = __float_as_uint(fmaf(first, unit, kToFirst));
+  const std::uint32_t b = __float_as_uint(fmaf(second, unit, kToSecond));
+  const std::uint32_t word = (b << 20) + a + (exponent >> 11);
+  return larger < __uint_as_float(kExponentBits) ? word : kNotFinite;
 }
 
-__device__ __forceinline__ void decode_pair(std::uint32_t word, float& first, float& second) {
-  const std::int32_t a = static_cast<std::int32_t>(word << 20) >> 20;
-  const std::uint32_t rest = word - static_cast<std::uint32_t>(a);
-  const std::int32_t b = static_cast<std::int32_t>(rest << 8) >> 20;
-  const std::uint32_t exponent = (rest - (static_cast<std::uint32_t>(b) << 12)) >> 24;
-  const float unit = exponent == 255 ? __uint_as_float(0x7FC00000U) : __uint_as_float((exponent - 10) << 23);
-  first = static_cast<float>(a) * unit;
-  second = static_cast<float>(b) * unit;
+// The unit of a word's numbers, and the numbers in it: integers, exactly.
+__device__ __forceinline__ float unit_of_pair(std::uint32_t word) {
+  return __uint_as_float((word << 11) & kExponentBits);
+}
+__device__ __forceinline__ float2 integers_of_pair(std::uint32_t word) {
+  constexpr std::uint32_t kTwo23 = 0x4B000000U;  // a float32 whose low bits are an integer
+  constexpr float kOffset = 0x1p23F + 2048;
+  return {__uint_as_float(select_bits(0xFFFU, word, kTwo23)) - kOffset,
+          __uint_as_float((word >> 20) + kTwo23) - kOffset};
 }
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -59,17 +59,23 @@ __device__ __forceinline__ void find_rows(const RowSource& source, const WgmmaTi
   }
 }
 
-// One piece of each of this thread's rows, kRowsAtOnce columns apart, as far as there are columns. rows: where they
-// begin, from `from` on.
-template <std::uint32_t kRowsAtOnce, std::size_t kSteps>
+// One piece of each of this thread's rows, kRowsAtOnce columns apart, as far as there are columns, at most kCount.
+// rows: where they begin, from `from` on.
+template <std::uint32_t kCount, std::uint32_t kRowsAtOnce, std::size_t kSteps>
 __device__ __forceinline__ void copy_pieces(const std::uint16_t* from, const std::uint32_t (&rows)[kSteps],
                                             std::uint32_t to, std::uint32_t num_bytes, std::uint32_t num_columns) {
+  if constexpr (kCount > 1) {
+    if (num_columns <= (kCount - 1) * kRowsAtOnce) {
+      copy_pieces<kCount - 1, kRowsAtOnce>(from, rows, to, num_bytes, num_columns);
+      return;
+    }
+  }
 #pragma unroll
-  for (std::uint32_t step = 0; step < kSteps; ++step) {
+  for (std::uint32_t step = 0; step < kCount; ++step) {
     asm volatile(
-        "{\n.reg .pred exists;\n.reg .b64 row;\nmad.wide.u32 row, %1, 2, %2;\nsetp.gt.u32 exists, %4, %5;\n"
-        "@exists cp.async.cg.shared.global [%0], [row], 16, %3;\n}" ::"r"(to + step * kRowsAtOnce * kColumnBytes),
-        "r"(rows[step]), "l"(from), "r"(num_bytes), "r"(num_columns), "r"(step * kRowsAtOnce)
+        "{\n.reg .b64 row;\nmad.wide.u32 row, %1, 2, %2;\ncp.async.cg.shared.global [%0], [row], 16, %3;\n}" ::"r"(
+            to + step * kRowsAtOnce * kColumnBytes),
+        "r"(rows[step]), "l"(from), "r"(num_bytes)
         : "memory");
   }
 }
@@ -99,10 +105,11 @@ __device__ __forceinline__ void produce_rows(const WgmmaProblem& problem, TileMa
       const std::uint32_t column_of_k = k_tile * 64 + piece * 8;
       const std::uint32_t address = ring.columns() + to;
       const std::uint16_t* const from = source.x + column_of_k;
-      copy_pieces<kRowsAtOnce>(from, rows, address, column_of_k < problem.in_features ? 16 : 0, tile.num_columns);
+      copy_pieces<kSteps, kRowsAtOnce>(from, rows, address, column_of_k < problem.in_features ? 16 : 0,
+                                       tile.num_columns);
       if (Shape::kStageTiles > 1 && k_tile + 1 < problem.k_tiles) {
-        copy_pieces<kRowsAtOnce>(from + 64, rows, address + Shape::kColumnsBytes,
-                                 column_of_k + 64 < problem.in_features ? 16 : 0, tile.num_columns);
+        copy_pieces<kSteps, kRowsAtOnce>(from + 64, rows, address + Shape::kColumnsBytes,
+                                         column_of_k + 64 < problem.in_features ? 16 : 0, tile.num_columns);
       }
       arrive_when_copied(ring.full());
       ring.advance();

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda_sm90/wgmma_copies.cuh"
 #include "kernels/cuda_sm90/wgmma_multiply.cuh"
+#include "kernels/cuda_sm90/wgmma_output.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
 
@@ -147,7 +148,14 @@ __device__ __forceinline__ void consume_tile(const TileWork<Epilogue, kKind>& wo
     } else if constexpr (kSplit) {
       if (!add_splits<kKind>(work.problem.num_splits, sums, work.ring.base)) return;
     }
-    work.epilogue.template store<kHigh>(work.tile, scales, work.shared, sums);
+    if constexpr (!Shape::kByLines) {
+      work.epilogue.template store<kHigh>(work.tile, scales, work.shared, sums);
+    } else {
+      static_assert(!kSplit);  // warps of a warpgroup may then store apart
+      const std::uint32_t warpgroup = of_warp((threadIdx.x - kCopyThreads) / 128);
+      const std::uint32_t buffers = work.ring.base + Shape::kOutputOffset + warpgroup * 2 * kOutputBufferBytes;
+      work.epilogue.template store_lines<kHigh>(work.tile, scales, work.shared, buffers, sums);
+    }
   }
 }
 
@@ -160,8 +168,8 @@ __device__ __forceinline__ void consume_tiles(const WgmmaProblem& problem, const
     ring.wait_full();
     const WgmmaTile& tile = map.tiles[slot++ % kTileSlots];
     consume_tile<kSplit, 0, WgmmaShape<kKind>::kMaxColumns>(
-        TileWork<Epilogue, kKind>{problem, epilogue, shared, tile, ring, range.k.size(), of_warp(tile.num_columns),
-                                  first_of_warpgroup < of_warp(tile.num_groups)});
+        TileWork<Epilogue, kKind>{problem, epilogue, shared, tile, ring, kSplit ? range.k.size() : problem.k_tiles,
+                                  of_warp(tile.num_columns), first_of_warpgroup < of_warp(tile.num_groups)});
   }
 }
 

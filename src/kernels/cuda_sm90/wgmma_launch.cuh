@@ -71,13 +71,17 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
   return launch(name, wgmma_kernel<Epilogue, kKind, kSplit>, shape, stream, problem, epilogue);
 }
 
+// The kind of large tiles for an epilogue.
+template <class Epilogue>
+inline constexpr std::uint32_t kMany = Epilogue::kByLines ? 128 | kLines : 128;
+
 // The kinds of one epilogue, up to its kMostColumns.
 template <class Epilogue>
 Status allow_grouped_wgmma(const char* name) {
   NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 32>(name)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 64>(name)));
   if constexpr (Epilogue::kMostColumns > 128) NVFP4_RETURN_IF_ERROR((allow_wgmma<Epilogue, 256>(name)));
-  return allow_wgmma<Epilogue, 128>(name);
+  return allow_wgmma<Epilogue, kMany<Epilogue>>(name);
 }
 
 template <class Epilogue>
@@ -87,7 +91,7 @@ Status launch_grouped_wgmma(const char* name, const WgmmaRun& run, const Epilogu
   if constexpr (Epilogue::kMostColumns > 128) {
     if (run.kind > 128) return launch_wgmma<256>(name, run, epilogue, stream);
   }
-  return launch_wgmma<128>(name, run, epilogue, stream);
+  return launch_wgmma<kMany<Epilogue>>(name, run, epilogue, stream);
 }
 
 // For the file that compiles an epilogue's kernels, and for the others.

@@ -12,7 +12,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 
 // Of a block, at least; of activations that a kernel can find.
 inline constexpr std::uint64_t kLinearWgmmaSharedBytes = 230128;
-inline constexpr std::uint64_t kMoeWgmmaSharedBytes = 216816;
+inline constexpr std::uint64_t kMoeWgmmaSharedBytes = 230128;
 inline constexpr std::uint64_t kMoeWgmmaMaxRowNumbers = std::uint64_t{1} << 32;
 
 }  // namespace nvfp4::kernels::cuda_sm90

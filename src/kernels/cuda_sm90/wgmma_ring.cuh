@@ -2,6 +2,8 @@
 //
 //   stage   one or two tiles of 64 numbers of K: activations [tiles][kMaxColumns][64] BF16, swizzled as wgmma.cuh says,
 //           and weights [row groups][tiles][576]; in memory, the activations of all stages come first
+//
+// Behind it are the buffers of wgmma_output.cuh.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +17,23 @@ namespace nvfp4::kernels::cuda_sm90 {
 inline constexpr std::uint32_t kWeightTileBytes = static_cast<std::uint32_t>(Fragment16x64::kBytes);
 inline constexpr std::uint32_t kColumnBytes = 128;  // of one token in a tile of 64
 inline constexpr std::uint32_t kCopyThreads = 128;  // the first warpgroup: where warps compete, the first ones win
+inline constexpr std::uint32_t kOutputBufferBytes = 2048;  // of a warpgroup; there are two
 
 // A kind of block: up to 32, 64, 128 or 256 tokens in a tile; 32 and kPair64 run two blocks on a multiprocessor. Few
 // tokens: memory sets the pace, and decoding takes most instructions; of two blocks one multiplies while the other
 // stores. Many: products set the pace, and the sums take most registers.
 inline constexpr std::uint32_t kPair = 1U << 16;
 inline constexpr std::uint32_t kPair64 = 64 | kPair;
+inline constexpr std::uint32_t kLines = 1U << 17;  // beside the others: results leave through wgmma_output.cuh
 
 template <std::uint32_t kKind>
 struct WgmmaShape {
   static constexpr std::uint32_t kMaxColumns = kKind % kPair;
   static constexpr bool kFew = kMaxColumns <= 64;
   static constexpr bool kMost = kMaxColumns > 128;
-  static constexpr std::uint32_t kBlocksPerSm = kMaxColumns <= 32 || kKind >= kPair ? 2 : 1;
+  static constexpr bool kIsPair = (kKind & kPair) != 0;
+  static constexpr bool kByLines = (kKind & kLines) != 0;
+  static constexpr std::uint32_t kBlocksPerSm = kMaxColumns <= 32 || kIsPair ? 2 : 1;
   // Blocks that share K add up their sums in memory: clusters of small blocks find no place together. Large tiles have
   // too many sums for that.
   static constexpr bool kSplitsInMemory = kBlocksPerSm == 2;
@@ -40,7 +46,7 @@ struct WgmmaShape {
   static constexpr std::uint32_t kStageTiles = kFew ? 2 : 1;
   // Of decoded weights: a tile of 64, or half of one where the registers do not hold two tiles.
   static constexpr std::uint32_t kBuffers = kFew || kMost ? 2 : 1;
-  static constexpr bool kHalfBuffers = kKind >= kPair;
+  static constexpr bool kHalfBuffers = kIsPair;
   // The number of columns is chosen for a tile, up to kBucket, then for each product, up to kGranule: as far as the
   // compiler keeps products in flight. Eight columns take as long as sixteen.
   static constexpr std::uint32_t kBucket = kMost ? kMaxColumns : kMaxColumns == 32 ? 16 : 32;
@@ -49,11 +55,12 @@ struct WgmmaShape {
   static constexpr std::uint32_t kColumnsBytes = kMaxColumns * kColumnBytes;  // of one tile of 64
   static constexpr std::uint32_t kGroupBytes = kStageTiles * kWeightTileBytes;
   static constexpr std::uint32_t kWeightsBytes = kTileGroups * kGroupBytes;  // of a stage
-  static constexpr std::uint32_t kRingBytes = (kBlocksPerSm == 2 ? 107 : 219) << 10;
+  static constexpr std::uint32_t kOutputBytes = kByLines ? kConsumerWarps / 4 * 2 * kOutputBufferBytes : 0;
+  static constexpr std::uint32_t kRingBytes = ((kBlocksPerSm == 2 ? 107 : 219) << 10) - kOutputBytes;
   static constexpr std::uint32_t kStages = kRingBytes / (kStageTiles * kColumnsBytes + kWeightsBytes);
   static constexpr std::uint32_t kWeightsOffset = kStages * kStageTiles * kColumnsBytes;
-  static constexpr std::uint32_t kBarriersOffset =
-      kWeightsOffset + kStages * kWeightsBytes;                                         // full, empty: 8 bytes each
+  static constexpr std::uint32_t kOutputOffset = kWeightsOffset + kStages * kWeightsBytes;
+  static constexpr std::uint32_t kBarriersOffset = kOutputOffset + kOutputBytes;        // full, empty: 8 bytes each
   static constexpr std::uint32_t kSharedBytes = kBarriersOffset + 16 * kStages + 1024;  // 1024: to align it
   static_assert(kStages < kTileSlots);  // copies are at most kStages tiles ahead of a tile that is being stored
 };

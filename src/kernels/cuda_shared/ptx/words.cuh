@@ -86,6 +86,12 @@ __device__ __forceinline__ std::uint32_t lane_from_here_on() {
   return lane;
 }
 
+__device__ __forceinline__ std::uint32_t thread_from_here_on() {
+  std::uint32_t thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
 // 16 bytes at a shared address.
 __device__ __forceinline__ void load_4_words(std::uint32_t* words, std::uint32_t address) {
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
