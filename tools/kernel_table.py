@@ -33,7 +33,7 @@ REQUIRED = [
 ] + [("cuda_sm90", "sm_90a", r"^wgmma_kernel", r"HGMMA")]
 PREDICATE = re.compile(r"^@!?U?P\d+\s+")
 LOCAL_MEMORY = re.compile(r"\b(STL|LDL)\b")
-MAY_SPILL = re.compile(r"wgmma_kernel<ExpertUp<3>")  # in the epilogue of W4A4 without a gate, not in the main loop
+MAY_SPILL = re.compile(r"wgmma_kernel<ExpertUp<3, true>")  # in the epilogue of W4A4 without a gate, not in the main loop
 
 Instruction = collections.namedtuple("Instruction", "address text")
 
