@@ -16,7 +16,12 @@ namespace {
 
 __global__ void encode_and_decode(const float* from, float* to, std::uint32_t num_pairs) {
   const std::uint32_t i = blockIdx.x * 256 + threadIdx.x;
-  if (i < num_pairs) decode_pair(encode_pair(from[2 * i], from[2 * i + 1]), to[2 * i], to[2 * i + 1]);
+  if (i >= num_pairs) return;
+  const std::uint32_t word = encode_pair(from[2 * i], from[2 * i + 1]);
+  const float unit = unit_of_pair(word);
+  const float2 integers = integers_of_pair(word);
+  to[2 * i] = integers.x * unit;
+  to[2 * i + 1] = integers.y * unit;
 }
 
 std::vector<float> decoded(const std::vector<float>& numbers) {

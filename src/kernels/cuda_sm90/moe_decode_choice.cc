@@ -33,11 +33,10 @@ constexpr std::array<DecodeWay, 7> kFc2 = {{{1, 16, 2, 12, 2, 1},
                                             {1, 8, 2, 1, 1, 1}}};
 // Where a multiprocessor has fewer items than warps.
 constexpr std::array<DecodeWay, 2> kFewItemsFc2 = {{{4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
-// A block for each row group: for one or two tokens, for more, and where there are more blocks than multiprocessors.
+// A block for each row group, as many as there are multiprocessors at most: for one or two tokens, and for more.
 constexpr std::array<DecodeWay, 2> kTwoTokensFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
 constexpr std::array<DecodeWay, 4> kTokenFc2 = {
     {{2, 16, 2, 8, 1, 1}, {2, 12, 2, 8, 1, 1}, {2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
-constexpr std::array<DecodeWay, 2> kPairedTokenFc2 = {{{2, 8, 2, 6, 1, 2}, {2, 8, 1, 6, 1, 2}}};
 
 bool has_few_items(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens,
                    std::uint32_t row_groups) {
@@ -75,10 +74,8 @@ DecodePipe pipe_of_token_fc2(const DecodeExpert& e, const DecodeMachine& machine
   needs.row_slots = e.num_pairs(tokens);
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.result_bytes = token_sum_bytes(e.num_pairs(tokens));
-  const Ways ways = e.fc2_groups() > machine.num_sms ? Ways{kPairedTokenFc2}
-                    : tokens <= 2                    ? Ways{kTwoTokensFc2}
-                                                     : Ways{kTokenFc2};
-  return choose_decode_pipe(ways, needs, machine.memory);
+  if (e.fc2_groups() > machine.num_sms) return {};
+  return choose_decode_pipe(tokens <= 2 ? Ways{kTwoTokensFc2} : Ways{kTokenFc2}, needs, machine.memory);
 }
 
 }  // namespace
