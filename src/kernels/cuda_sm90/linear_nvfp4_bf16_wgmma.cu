@@ -45,8 +45,8 @@ Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCa
   if (is_rounded(problem)) NVFP4_RETURN_IF_ERROR(let_quantizer_overlap());
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kPair64>(kName)));
-  NVFP4_RETURN_IF_ERROR((allow_wgmma < LinearOutput, 128 | kLines > (kName)));
-  NVFP4_RETURN_IF_ERROR((allow_wgmma < LinearOutput, 256 | kLines > (kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kLines128>(kName)));
+  NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kLines256>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 32, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, kPair64, true>(kName)));
   NVFP4_RETURN_IF_ERROR((allow_wgmma<LinearOutput, 128, true>(kName)));
@@ -96,9 +96,8 @@ template <bool kSplit>
 Status launch_kind(std::uint32_t kind, const WgmmaRun& call, const LinearOutput& output, DeviceStream stream) {
   if (kind == 32) return launch_wgmma<32, kSplit>(kName, call, output, stream);
   if (kind == 64) return launch_wgmma<kPair64, kSplit>(kName, call, output, stream);
-  constexpr std::uint32_t kStores = kSplit ? 0 : kLines;
-  if (kind == 128) return launch_wgmma < 128 | kStores, kSplit > (kName, call, output, stream);
-  return launch_wgmma < 256 | kStores, kSplit > (kName, call, output, stream);
+  if (kind == 128) return launch_wgmma<kSplit ? 128 : kLines128, kSplit>(kName, call, output, stream);
+  return launch_wgmma<kSplit ? 256 : kLines256, kSplit>(kName, call, output, stream);
 }
 
 Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,

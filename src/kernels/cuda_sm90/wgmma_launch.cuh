@@ -73,7 +73,7 @@ Status launch_wgmma(const char* name, const WgmmaRun& run, const Epilogue& epilo
 
 // The kind of large tiles for an epilogue.
 template <class Epilogue>
-inline constexpr std::uint32_t kMany = Epilogue::kByLines ? 128 | kLines : 128;
+inline constexpr std::uint32_t kMany = Epilogue::kByLines ? kLines128 : 128;
 
 // The kinds of one epilogue, up to its kMostColumns.
 template <class Epilogue>

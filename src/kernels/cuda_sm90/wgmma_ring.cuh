@@ -25,6 +25,8 @@ inline constexpr std::uint32_t kOutputBufferBytes = 2048;  // of a warpgroup; th
 inline constexpr std::uint32_t kPair = 1U << 16;
 inline constexpr std::uint32_t kPair64 = 64 | kPair;
 inline constexpr std::uint32_t kLines = 1U << 17;  // beside the others: results leave through wgmma_output.cuh
+inline constexpr std::uint32_t kLines128 = 128 | kLines;
+inline constexpr std::uint32_t kLines256 = 256 | kLines;
 
 template <std::uint32_t kKind>
 struct WgmmaShape {
