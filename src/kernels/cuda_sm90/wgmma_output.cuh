@@ -1,9 +1,9 @@
 // How the sums of a large tile leave: a warpgroup puts a few columns into shared memory as its warps hold them and then
-// stores whole pieces of 16 bytes, up to 256 bytes of a column side by side. From where they are, a warp would touch
+// stores whole pieces of 16 bytes, 64 or 128 bytes of a column side by side. From where they are, a warp would touch
 // eight lines with each store.
 //
-//   buffer   [columns][64, 128 or 256 bytes], pieces of 16 bytes in an order that depends on the column: neither side
-//            meets itself in a bank. Two take turns.
+//   buffer   [columns][64 or 128 bytes], pieces of 16 bytes in an order that depends on the column: neither side meets
+//            itself in a bank. Two take turns.
 #pragma once
 
 #include <cstdint>
@@ -59,9 +59,6 @@ __device__ __forceinline__ void put_transposed(std::uint32_t address, const std:
   asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
                "r"(matrices[0]), "r"(matrices[1]), "r"(matrices[2]), "r"(matrices[3])
                : "memory");
-}
-__device__ __forceinline__ void put_word(std::uint32_t address, std::uint32_t word) {
-  asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(word) : "memory");
 }
 
 // For put_transposed() of a warp's 16 rows, rows g and g + 8 of a block of 8 columns and of the next: this lane's

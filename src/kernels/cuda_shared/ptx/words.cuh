@@ -86,6 +86,7 @@ __device__ __forceinline__ std::uint32_t lane_from_here_on() {
   return lane;
 }
 
+// The same of this thread in its block.
 __device__ __forceinline__ std::uint32_t thread_from_here_on() {
   std::uint32_t thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
