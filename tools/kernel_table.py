@@ -7,8 +7,8 @@
 FILE: archives, objects or binaries; without any, those of build/. A row for each kernel and architecture. The main
 loop is the inner one with the most matrix instructions; "per product" divides its instructions by theirs.
 --check: no table; exit code 1 when a kernel spills registers to local memory, waits for each of its asynchronous
-products (what the compiler does when registers do not suffice), or lacks the instructions that it is for. Needs cuobjdump and
-nvdisasm, of the CUDA toolkit or as Python packages; exit code 77 without them.
+products (what the compiler does when registers do not suffice), or lacks the instructions that it is for.
+Needs cuobjdump and nvdisasm, of the CUDA toolkit or as Python packages; exit code 77 without them.
 """
 import argparse
 import collections
@@ -33,7 +33,8 @@ REQUIRED = [
 ] + [("cuda_sm90", "sm_90a", r"^wgmma_kernel", r"HGMMA")]
 PREDICATE = re.compile(r"^@!?U?P\d+\s+")
 LOCAL_MEMORY = re.compile(r"\b(STL|LDL)\b")
-MAY_SPILL = re.compile(r"wgmma_kernel<ExpertUp<3, true>")  # in the epilogue of W4A4 without a gate, not in the main loop
+# In the epilogue of W4A4 without a gate, not in the main loop.
+MAY_SPILL = re.compile(r"wgmma_kernel<ExpertUp<3, true>")
 
 Instruction = collections.namedtuple("Instruction", "address text")
 

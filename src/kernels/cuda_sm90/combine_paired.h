@@ -3,7 +3,8 @@
 //   y[t] = round_bf16(sum_j w[t, j] * scale[r] * paired[r] + g[t] * shared[t])        r = row_of_pair[t, j]
 //
 // j in the order of the slots, the shared expert last, each step one fused multiply-add in float32; slots with row -1
-// add nothing. Bound: memory, each partial result is read once.
+// add nothing. paired[r] is an integer times a power of two, which w * scale is multiplied with first: the same bits,
+// unless that is a subnormal number. Bound: memory, each partial result is read once.
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,8 @@ __device__ __forceinline__ float times_logistic(float gate, float slope) {
   return __fdividef(gate, 1.0F + power);
 }
 
-// kRounds: the activations of the layer are NVFP4.
+// kRounds: the activations of the layer are NVFP4. These are kernels of their own: in one, the compiler has too few
+// registers to keep products in flight.
 template <ExpertFunction kFunction, bool kRounds>
 struct ExpertUp {
   static constexpr bool kRowSource = true;
@@ -40,7 +41,8 @@ struct ExpertUp {
   std::uint32_t intermediate = 0;  // I
   std::uint8_t* image = nullptr;   // [ceil(I / 64)][image_rows][128 bytes], or
   std::uint64_t image_rows = 0;
-  // [E] NVFP4: h is rounded under it before it goes to the image; null: it is rounded to BF16.
+  // [E] kRounds: h is rounded to NVFP4 under it before it goes to the image; null: it goes to `h`. Without kRounds h
+  // goes to the image as BF16.
   const float* h_input_scales = nullptr;
   QuantizerRule rule = QuantizerRule::kModelOpt;  // of both
   float* h = nullptr;                             // [T * k, I], by pair; without pairs by sorted row

@@ -1,8 +1,8 @@
 // A mixture-of-experts layer for few tokens, in two or three kernels, each of which asks for its weights before the one
-// ahead has ended: FC1 with the activation; FC2, up to kFewPairs pairs with the sum over a token's experts, else
-// combine_experts() as the third. A shared expert comes first, as two kernels of its own. W4A4 activations are rounded
-// to numbers that are exact in BF16: one token's under static scales by FC1, before and after; others by kernels of
-// their own. Bound: memory.
+// ahead has ended: FC1 with the activation; FC2, up to kFewPairs pairs with the sum over a token's experts, unless
+// there are more row groups than multiprocessors, else combine_experts() as the third. A shared expert comes first, as
+// two kernels of its own. W4A4 activations are rounded to numbers that are exact in BF16: one token's under static
+// scales by FC1, before and after; others by kernels of their own. Bound: memory.
 #include <algorithm>
 
 #include "kernels/cuda_shared/combine_experts.h"
