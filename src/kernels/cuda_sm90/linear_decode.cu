@@ -125,10 +125,10 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   }
   call.pairs.num_pairs = args.num_tokens;
   const LinearSink sink = sink_of(problem, weight, args);
-  const std::uint32_t num_items = call.matrices.row_groups * divided_up(args.num_tokens, 8 * choice.columns);
-  const LaunchShape shape{.blocks = std::min(num_items, plan.sizes.num_sms * choice.pipe.blocks_per_sm),
-                          .num_threads = choice.pipe.num_threads(),
-                          .shared_bytes = choice.pipe.num_bytes};
+  const std::uint32_t num_items = call.matrices.row_groups.value * divided_up(args.num_tokens, 8 * choice.columns);
+  call.blocks = std::min(num_items, plan.sizes.num_sms * choice.pipe.blocks_per_sm);
+  const LaunchShape shape{
+      .blocks = call.blocks.value, .num_threads = choice.pipe.num_threads(), .shared_bytes = choice.pipe.num_bytes};
   return launch(kName.data(), kernel_for(choice), shape, stream, call, sink);
 }
 

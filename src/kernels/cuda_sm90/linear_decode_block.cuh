@@ -15,120 +15,14 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/contract/device_plan.h"
 #include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/dynamic_shared.cuh"
-#include "kernels/cuda_sm90/linear_decode_pipe.h"
+#include "kernels/cuda_sm90/linear_decode_call.cuh"
+#include "kernels/cuda_sm90/linear_decode_items.cuh"
 #include "kernels/cuda_sm90/linear_decode_tiles.cuh"
 #include "kernels/cuda_sm90/moe_decode_chunks.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
-
-struct DecodeMatrices {
-  const std::uint8_t* data = nullptr;  // [experts][row_groups][num_tiles][576]
-  std::uint32_t row_groups = 0;
-  std::uint32_t num_tiles = 0;
-  std::uint32_t num_cols = 0;  // K, a multiple of 16
-};
-
-struct DecodeRows {
-  const Bf16Bits* values = nullptr;  // [count, K]
-  const float* factors = nullptr;    // [count] or null: 1
-  std::uint32_t count = 0;
-  std::uint32_t divisor = 1;            // pairs of a row
-  const float* pair_factors = nullptr;  // [pairs] or null: 1
-};
-
-struct DecodeCall {
-  DecodePipe pipe;
-  DecodeMatrices matrices;
-  DecodeRows rows;
-  DecodePairs pairs;
-  std::uint32_t sixteen = 16;  // see decode_row_scales()
-};
-
-// The tokens whose sums a lane has: columns 2t and 2t + 1 of each eight. Rows are g and g + 8.
-template <std::uint32_t kColumns>
-struct SumColumns {
-  static constexpr std::uint32_t kNone = 0xFFFFFFFFU;
-  std::uint32_t member[kColumns][2];
-  float factor[kColumns][2];
-};
-
-__device__ __forceinline__ float sum_of_row_g(const float4& total, std::uint32_t h) {
-  return h == 0 ? total.x : total.y;
-}
-__device__ __forceinline__ float sum_of_row_g8(const float4& total, std::uint32_t h) {
-  return h == 0 ? total.z : total.w;
-}
-
-// Calls store(member, factor, row g's sum, row g + 8's) for the lane's tokens.
-template <std::uint32_t kColumns, class Store>
-__device__ __forceinline__ void for_each_sum(const SumColumns<kColumns>& columns, const float4 (&totals)[kColumns],
-                                             Store&& store) {
-#pragma unroll
-  for (std::uint32_t n = 0; n < kColumns; ++n) {
-#pragma unroll
-    for (std::uint32_t h = 0; h < 2; ++h) {
-      if (columns.member[n][h] == SumColumns<kColumns>::kNone) continue;
-      store(columns.member[n][h], columns.factor[n][h], sum_of_row_g(totals[n], h), sum_of_row_g8(totals[n], h));
-    }
-  }
-}
-
-// Item i of a block. kOneRowGroup: row group blockIdx.x of chunk i. Else: the block's part of all row groups of chunk
-// 0, then of chunk 1, ...
-template <bool kOneRowGroup>
-struct DecodeItems {
-  std::uint32_t row_groups, first, count, first_chunk, last_chunk;
-
-  __device__ __forceinline__ DecodeItems(std::uint32_t num_row_groups, std::uint32_t num_chunks)
-      : row_groups(num_row_groups) {
-    if constexpr (kOneRowGroup) {
-      first = 0;
-      count = num_chunks;
-    } else {
-      const std::uint64_t total = std::uint64_t{num_chunks} * row_groups;
-      first = static_cast<std::uint32_t>(total * blockIdx.x / gridDim.x);
-      count = static_cast<std::uint32_t>(total * (blockIdx.x + 1) / gridDim.x) - first;
-    }
-    first_chunk = kOneRowGroup ? 0 : first / row_groups;
-    last_chunk = count == 0 ? first_chunk : kOneRowGroup ? count - 1 : (first + count - 1) / row_groups;
-  }
-
-  struct Cursor {
-    std::uint32_t chunk, row_group;
-  };
-  __device__ __forceinline__ Cursor begin(std::uint32_t index) const {
-    if constexpr (kOneRowGroup) return {index, blockIdx.x};
-    const std::uint32_t chunk = (first + index) / row_groups;
-    return {chunk, first + index - chunk * row_groups};
-  }
-  __device__ __forceinline__ void advance(Cursor& cursor, std::uint32_t by) const {
-    if constexpr (kOneRowGroup) {
-      cursor.chunk += by;
-    } else {
-      cursor.row_group += by;
-      while (cursor.row_group >= row_groups) {
-        cursor.row_group -= row_groups;
-        ++cursor.chunk;
-      }
-    }
-  }
-};
-
-// A place in a ring of `size` and the parity to wait for there.
-struct RingPlace {
-  std::uint32_t slot = 0;
-  std::uint32_t parity = 0;
-
-  __device__ __forceinline__ void advance(std::uint32_t size) {
-    if (++slot == size) {
-      slot = 0;
-      parity ^= 1;
-    }
-  }
-};
 
 template <class Sink, std::uint32_t kSplit, std::uint32_t kColumns>
 class DecodeBlock {
@@ -136,6 +30,7 @@ class DecodeBlock {
   using Cursor = typename Items::Cursor;
   static constexpr std::uint32_t kSize = 8 * kColumns;
   static constexpr std::uint32_t kLanes = 0xFFFFFFFFU;
+  static constexpr std::uint32_t kNothing = 0xFFFFFFFFU;
 
  public:
   __device__ __forceinline__ DecodeBlock(const DecodeCall& call, const Sink& sink, std::uint8_t* shared)
@@ -150,34 +45,55 @@ class DecodeBlock {
         end_tile_(call.matrices.num_tiles * (warp_ % kSplit + 1) / kSplit),
         chunks_(shared + call.pipe.chunks_at, call.pairs) {}
 
+  // Everything that does not depend on the kernels ahead comes before the wait for them, and first of all each warp's
+  // first weights: the copy engine serves requests in their order, so that further ones come behind the rows.
   __device__ __forceinline__ void run() {
-    init_barriers();
-    clear_row_ends();
     const bool waits_first = !sink_.ids_are_early();
-    if (waits_first) wait_for_earlier_kernels();
-    if (waits_first && pipe_.rows_stay) copy_all_rows();
-    chunks_.group();
-    sink_.begin(call_, shared_ + pipe_.results_at);
-    __syncthreads();
-    const Items items(call_.matrices.row_groups, chunks_.num_chunks());
-    if (waits_first && !pipe_.rows_stay) copy_first_rows(items);
-    Asked asked{items.begin(team()), team(), first_tile_, nullptr};
-    aim(items, asked);
-    for (std::uint32_t slot = 0; slot < pipe_.slots; ++slot) ask(items, slot, asked);
-    let_next_kernel_start();
-    if (!waits_first) {
+    typename Sink::Early early{};
+    if (!waits_first) early = load();
+    init_slots();
+    if (waits_first) {
+      const RowPiece piece = first_piece();
       wait_for_earlier_kernels();
-      pipe_.rows_stay ? copy_all_rows() : copy_first_rows(items);
+      early = load();
+      if (rows_stay()) copy_all_rows(piece);
     }
+    chunks_.group();
+    Items items(call_.matrices.row_groups, call_.blocks, chunks_.num_chunks());
+    const Cursor first = items.begin(team());
+    Asked asked{first, has_tiles() ? team() : kNothing, first_tile_, nullptr};
+    if (asked.index < items.count) {
+      aim(asked, chunks_.first_expert(first.chunk));
+      request(0, asked);
+    }
+    let_next_kernel_start();
+    chunks_.list();
+    sink_.begin(call_, shared_ + pipe_.results_at, early, chunks_.own_expert());
+    init_rows();
+    clear_row_ends();
+    const RowPiece piece = first_piece();
+    if (!rows_stay() && items.count != 0) items.find_chunks();
+    if (chunks_.has_ids()) __syncthreads();
+    Tokens tokens;
+    if (team() < items.count) find_tokens(items, first.chunk, tokens);
+    if (asked.index < items.count) step(items, asked);
+    if (!waits_first) wait_for_earlier_kernels();
+    if (!rows_stay()) {
+      copy_first_rows(items);
+    } else if (!waits_first) {
+      copy_all_rows(piece);
+    }
+    if (team() < items.count) find_factors(tokens.columns);
     wait_for_all_copies();
     __syncthreads();
-    if (threadIdx.x < pipe_.row_buffers) arrive(rows_full(threadIdx.x));  // as if they had been asked for
-    if (items.count != 0) multiply(items, asked);
+#pragma unroll 1
+    for (std::uint32_t slot = 1; slot < pipe_.slots; ++slot) ask(items, slot, asked);
+    if (items.count != 0) multiply(items, first, tokens, asked);
     sink_.end(call_, shared_ + pipe_.results_at);
   }
 
  private:
-  // The item whose weights a warp asks for next.
+  // The piece of weights that a warp asks for next. index: its item's.
   struct Asked {
     Cursor cursor;
     std::uint32_t index, tile;
@@ -192,6 +108,13 @@ class DecodeBlock {
 
   __device__ __forceinline__ std::uint32_t team() const { return warp_ / kSplit; }
   __device__ __forceinline__ std::uint32_t num_teams() const { return pipe_.num_warps / kSplit; }
+  __device__ __forceinline__ bool has_tiles() const { return kSplit == 1 || first_tile_ != end_tile_; }
+  __device__ __forceinline__ bool rows_stay() const { return Sink::kOneRowGroup || pipe_.rows_stay; }
+
+  __device__ __forceinline__ typename Sink::Early load() {
+    chunks_.load();
+    return sink_.early(call_);
+  }
 
   // Barriers: rows, then the slots of each warp; then two counters of the warps that left a buffer of rows.
   __device__ __forceinline__ std::uint32_t rows_full(std::uint32_t buffer) const {
@@ -204,22 +127,29 @@ class DecodeBlock {
     return reinterpret_cast<std::uint32_t*>(shared_ + pipe_.barriers_at + 8 * (2 + pipe_.num_warps * pipe_.slots)) +
            buffer;
   }
-  __device__ __forceinline__ void init_barriers() const {
-    if (threadIdx.x < 2) {
-      init_barrier(rows_full(threadIdx.x), 1);
-      *num_left(threadIdx.x) = 0;
-    }
+  // A warp's own: it need not wait for others before it asks for weights.
+  __device__ __forceinline__ void init_slots() const {
     if (lane_ < pipe_.slots) init_barrier(slot_full(lane_), 1);
     publish_barriers();
+    __syncwarp();
+  }
+  // The first rows come by threads: as if they had been asked for, and were here.
+  __device__ __forceinline__ void init_rows() const {
+    if (rows_stay() || threadIdx.x >= 2) return;
+    init_barrier(rows_full(threadIdx.x), 1);
+    publish_barriers();
+    arrive(rows_full(threadIdx.x));
+    *num_left(threadIdx.x) = 0;
   }
 
-  // Columns from K to whole tiles: their codes are 0, but 0 times what may be NaN is not.
+  // Columns from K to whole tiles, 48 at most: their codes are 0, but 0 times what may be NaN is not.
   __device__ __forceinline__ void clear_row_ends() const {
     const std::uint32_t words = (call_.matrices.num_tiles * 64 - call_.matrices.num_cols) / 2;
-    if (words == 0) return;
-    std::uint8_t* const ends = shared_ + pipe_.rows_at + call_.matrices.num_cols * 2;
-    for (std::uint32_t i = threadIdx.x; i < words * pipe_.row_buffers * pipe_.row_slots; i += blockDim.x) {
-      *reinterpret_cast<std::uint32_t*>(ends + i / words * pipe_.row_stride + i % words * 4) = 0;
+    if (lane_ >= words) return;
+    std::uint8_t* const ends = shared_ + pipe_.rows_at + call_.matrices.num_cols * 2 + lane_ * 4;
+#pragma unroll 1
+    for (std::uint32_t row = warp_; row < pipe_.row_buffers * pipe_.row_slots; row += pipe_.num_warps) {
+      *reinterpret_cast<std::uint32_t*>(ends + row * pipe_.row_stride) = 0;
     }
   }
 
@@ -228,15 +158,13 @@ class DecodeBlock {
   __device__ __forceinline__ std::uint32_t slot_at(std::uint32_t slot) const {
     return (warp_ * pipe_.slots + slot) * pipe_.piece_tiles * kTileBytes;
   }
-  __device__ __forceinline__ void aim(const Items& items, Asked& asked) const {
-    if (asked.index >= items.count) return;
+  // Of a tile's number 32 bits are enough: 2^32 of them take 2 TiB.
+  __device__ __forceinline__ void aim(Asked& asked, std::uint32_t expert) const {
     const DecodeMatrices& matrices = call_.matrices;
-    const std::uint64_t group =
-        std::uint64_t{chunks_.expert(asked.cursor.chunk)} * matrices.row_groups + asked.cursor.row_group;
-    asked.from = matrices.data + (group * matrices.num_tiles + first_tile_) * kTileBytes;
+    const std::uint32_t group = expert * matrices.row_groups.value + asked.cursor.row_group;
+    asked.from = matrices.data + std::uint64_t{group * matrices.num_tiles + first_tile_} * kTileBytes;
   }
-  __device__ __forceinline__ void ask(const Items& items, std::uint32_t slot, Asked& asked) const {
-    if (asked.index >= items.count || first_tile_ == end_tile_) return;
+  __device__ __forceinline__ void request(std::uint32_t slot, Asked& asked) const {
     const std::uint32_t num = min(pipe_.piece_tiles, end_tile_ - asked.tile);
     const std::uint32_t num_bytes = num * kTileBytes;
     if (lane_ == 0) {
@@ -245,18 +173,26 @@ class DecodeBlock {
     }
     asked.from += num_bytes;
     asked.tile += num;
+  }
+  // After a request.
+  __device__ __forceinline__ void step(const Items& items, Asked& asked) const {
     if (asked.tile != end_tile_) return;
     asked.tile = first_tile_;
     asked.index += num_teams();
     items.advance(asked.cursor, num_teams());
-    aim(items, asked);
+    if (asked.index < items.count) aim(asked, chunks_.expert(asked.cursor.chunk));
+  }
+  __device__ __forceinline__ void ask(const Items& items, std::uint32_t slot, Asked& asked) const {
+    if (asked.index >= items.count) return;
+    request(slot, asked);
+    step(items, asked);
   }
 
   // --- Rows.
 
   // Whose turn it is in the buffers: chunk 0, 1, ... of the block.
   __device__ __forceinline__ std::uint32_t turn_of(const Items& items, std::uint32_t chunk) const {
-    return pipe_.rows_stay ? 0 : chunk - items.first_chunk;
+    return rows_stay() ? 0 : chunk - items.first_chunk;
   }
   __device__ __forceinline__ std::uint32_t buffer_of(std::uint32_t turn) const {
     return pipe_.row_buffers == 2 ? turn % 2 : 0;
@@ -267,8 +203,11 @@ class DecodeBlock {
   __device__ __forceinline__ std::uint32_t row_address(std::uint32_t buffer, std::uint32_t slot) const {
     return base_ + pipe_.rows_at + (buffer * pipe_.row_slots + slot) * pipe_.row_stride;
   }
+  __device__ __forceinline__ std::uint32_t row_of_pair(std::uint32_t pair) const {
+    return Sink::kRowsArePairs ? pair : call_.rows.divisor.quotient(pair);
+  }
   __device__ __forceinline__ std::uint32_t row_of(std::uint32_t chunk, std::uint32_t place) const {
-    return chunks_.member(chunk, place) / call_.rows.divisor;
+    return row_of_pair(chunks_.member(chunk, place));
   }
   __device__ __forceinline__ void ask_for_row(std::uint32_t row, std::uint32_t buffer, std::uint32_t slot) const {
     copy_bulk(row_address(buffer, slot), call_.rows.values + std::size_t{row} * call_.matrices.num_cols,
@@ -279,27 +218,58 @@ class DecodeBlock {
     const std::uint32_t count = chunks_.count(chunk);
     if (lane_ == 0) arrive_expecting(rows_full(buffer), count * call_.matrices.num_cols * 2);
     __syncwarp();
+#pragma unroll 1
     for (std::uint32_t i = lane_; i < count; i += 32) ask_for_row(row_of(chunk, i), buffer, i);
   }
   // The first rows are copied by threads: they would come after all weights that the copy engine has been asked for.
-  // Few rows by the whole block, many by a warp each.
+  // Few rows by the whole block, many by a warp each. A thread's first 16 bytes of those that stay, and how it goes on:
+  struct RowPiece {
+    std::uint32_t row, rows, column, columns;  // bytes
+    std::uint32_t from, to;
+  };
+  __device__ __forceinline__ RowPiece first_piece() const {
+    const bool by_warp = call_.rows.count >= pipe_.num_warps;
+    RowPiece piece;
+    piece.row = by_warp ? warp_ : 0;
+    piece.rows = by_warp ? pipe_.num_warps : 1;
+    piece.column = (by_warp ? lane_ : threadIdx.x) * 16;
+    piece.columns = (by_warp ? 32 : blockDim.x) * 16;
+    piece.from = piece.row * call_.matrices.num_cols * 2 + piece.column;
+    piece.to = row_address(0, piece.row) + piece.column;
+    pin(piece.column), pin(piece.from), pin(piece.to);  // computed here, and not behind a wait
+    return piece;
+  }
+  __device__ __forceinline__ void copy_all_rows(RowPiece piece) const {
+    const std::uint32_t num_bytes = call_.matrices.num_cols * 2;
+    const auto* const values = reinterpret_cast<const std::uint8_t*>(call_.rows.values);
+#pragma unroll 1
+    for (; piece.row < call_.rows.count; piece.row += piece.rows) {
+#pragma unroll 1
+      for (std::uint32_t at = 0; piece.column + at < num_bytes; at += piece.columns) {
+        copy_16_bytes(piece.to + at, values + piece.from + at);
+      }
+      piece.from += piece.rows * num_bytes;
+      piece.to += piece.rows * pipe_.row_stride;
+    }
+  }
   __device__ __forceinline__ void copy_rows(std::uint32_t chunk, std::uint32_t count, std::uint32_t buffer) const {
     const std::uint32_t num_bytes = call_.matrices.num_cols * 2;
     const bool by_warp = count >= pipe_.num_warps;
     const std::uint32_t stride = by_warp ? 512 : blockDim.x * 16;
+#pragma unroll 1
     for (std::uint32_t i = by_warp ? warp_ : 0; i < count; i += by_warp ? pipe_.num_warps : 1) {
-      const Bf16Bits* const values =
-          call_.rows.values + std::size_t{pipe_.rows_stay ? i : row_of(chunk, i)} * call_.matrices.num_cols;
+      const Bf16Bits* const values = call_.rows.values + std::size_t{row_of(chunk, i)} * call_.matrices.num_cols;
       const auto* const from = reinterpret_cast<const std::uint8_t*>(values);
+#pragma unroll 1
       for (std::uint32_t at = (by_warp ? lane_ : threadIdx.x) * 16; at < num_bytes; at += stride) {
         copy_16_bytes(row_address(buffer, i) + at, from + at);
       }
     }
   }
-  __device__ __forceinline__ void copy_all_rows() const { copy_rows(0, call_.rows.count, 0); }
   __device__ __forceinline__ void copy_first_rows(const Items& items) const {
     if (items.count == 0) return;
     const std::uint32_t end = min(items.first_chunk + pipe_.row_buffers, items.last_chunk + 1);
+#pragma unroll 1
     for (std::uint32_t chunk = items.first_chunk; chunk < end; ++chunk) {
       copy_rows(chunk, chunks_.count(chunk), buffer_of(chunk - items.first_chunk));
     }
@@ -325,7 +295,7 @@ class DecodeBlock {
   }
   // Every warp passes every chunk of the block, whether it has items of it or not.
   __device__ __forceinline__ void pass_to(const Items& items, std::uint32_t& chunk, std::uint32_t to) const {
-    if (pipe_.rows_stay) {
+    if (rows_stay()) {
       chunk = to;
       return;
     }
@@ -346,35 +316,45 @@ class DecodeBlock {
     for (std::uint32_t n = 0; n < kColumns; ++n) {
       const std::uint32_t own = 8 * n + lane_ % 8;
       const std::uint32_t place = own < count ? own : 0;
-      tokens.rows[n] = row_address(buffer, pipe_.rows_stay ? row_of(chunk, place) : place) + lane_ / 8 * 16;
+      tokens.rows[n] = row_address(buffer, rows_stay() ? row_of(chunk, place) : place) + lane_ / 8 * 16;
 #pragma unroll
       for (std::uint32_t h = 0; h < 2; ++h) {
         const std::uint32_t column = 8 * n + lane_ % 4 * 2 + h;
         std::uint32_t& member = tokens.columns.member[n][h];
-        float& factor = tokens.columns.factor[n][h];
-        member = SumColumns<kColumns>::kNone;
-        factor = 1.0F;
-        if (column >= count) continue;
-        member = chunks_.member(chunk, column);
-        if (call_.rows.factors != nullptr) factor = call_.rows.factors[member / call_.rows.divisor];
-        if (call_.rows.pair_factors != nullptr) factor *= call_.rows.pair_factors[member];
+        member = column < count ? chunks_.member(chunk, column) : SumColumns<kColumns>::kNone;
+        tokens.columns.factor[n][h] = 1.0F;
+      }
+    }
+  }
+  // Kernels ahead may have written them.
+  __device__ __forceinline__ void find_factors(SumColumns<kColumns>& columns) const {
+    const DecodeRows& rows = call_.rows;
+    if (rows.factors == nullptr && (Sink::kRowsArePairs || rows.pair_factors == nullptr)) return;
+#pragma unroll
+    for (std::uint32_t n = 0; n < kColumns; ++n) {
+#pragma unroll
+      for (std::uint32_t h = 0; h < 2; ++h) {
+        const std::uint32_t member = columns.member[n][h];
+        if (member == SumColumns<kColumns>::kNone) continue;
+        if (rows.factors != nullptr) columns.factor[n][h] = rows.factors[row_of_pair(member)];
+        if (!Sink::kRowsArePairs && rows.pair_factors != nullptr) columns.factor[n][h] *= rows.pair_factors[member];
       }
     }
   }
 
-  __device__ __forceinline__ void multiply(const Items& items, Asked& asked) const {
-    std::uint32_t chunk = items.first_chunk;
-    wait_for_rows(items, chunk);
-    Tokens tokens;
-    bool has_tokens = false;
-    Cursor cursor = items.begin(team());
+  // cursor, tokens: the warp's first item's.
+  __device__ __forceinline__ void multiply(const Items& items, Cursor cursor, Tokens& tokens, Asked& asked) const {
+    std::uint32_t chunk = rows_stay() ? cursor.chunk : items.first_chunk;
     RingPlace place;
     std::uint32_t turn = 0;
-    for (std::uint32_t index = team(); index < items.count; index += num_teams()) {
-      if (!has_tokens || cursor.chunk != chunk) {
+    std::uint32_t index = team();
+    for (; index < items.count; index += num_teams()) {
+      if (cursor.chunk != chunk) {
         pass_to(items, chunk, cursor.chunk);
-        find_tokens(items, chunk, tokens);
-        has_tokens = true;
+        if (index != team()) {
+          find_tokens(items, chunk, tokens);
+          find_factors(tokens.columns);
+        }
       }
       TileSums<kColumns> sums;
       multiply_item(items, tokens.rows, place, asked, sums);
@@ -387,8 +367,9 @@ class DecodeBlock {
       turn ^= 1;
       items.advance(cursor, num_teams());
     }
-    if constexpr (Sink::kOneRowGroup) even_barriers(items);
-    if (pipe_.rows_stay) return;
+    if constexpr (Sink::kOneRowGroup) even_barriers(items, index);
+    if (rows_stay()) return;
+#pragma unroll 1
     while (chunk + pipe_.row_buffers <= items.last_chunk) pass_to(items, chunk, chunk + 1);
   }
 
@@ -435,10 +416,10 @@ class DecodeBlock {
   }
 
   // Teams without an item of the last round pass their barrier once more. Nothing needs it, and they wait anyway; but
-  // racecheck sees races after the block's next barrier where warps have passed different numbers of barriers.
-  __device__ __forceinline__ void even_barriers(const Items& items) const {
-    const std::uint32_t last_round = items.count % num_teams();
-    if (kSplit > 1 && last_round != 0 && team() >= last_round) sync_warps(1 + team(), 32 * kSplit);
+  // racecheck sees races after the block's next barrier where warps have passed different numbers of barriers. index:
+  // where the team's items ended.
+  __device__ __forceinline__ void even_barriers(const Items& items, std::uint32_t index) const {
+    if (kSplit > 1 && index - team() < items.count) sync_warps(1 + team(), 32 * kSplit);
   }
 
   const DecodeCall& call_;
@@ -450,7 +431,7 @@ class DecodeBlock {
   const std::uint32_t lane_;
   const std::uint32_t first_tile_;
   const std::uint32_t end_tile_;
-  DecodeChunks<kSize> chunks_;
+  DecodeChunks<kSize, Sink::kIds> chunks_;
 };
 
 // A sink's kernel: blocks of pipe.num_threads() threads and pipe.num_bytes bytes.

@@ -14,7 +14,9 @@ namespace nvfp4::kernels::cuda_sm90 {
 
 struct LinearSink {
   static constexpr bool kOneRowGroup = false;
-  [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }  // there are none
+  static constexpr DecodeIds kIds = DecodeIds::kNone;
+  static constexpr bool kRowsArePairs = true;
+  [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }
 
   void* y = nullptr;  // [T, N]
   bool is_f32 = false;
@@ -24,7 +26,10 @@ struct LinearSink {
 
   struct Scales {};
   __device__ __forceinline__ Scales scales(std::uint32_t /*expert*/) const { return {}; }
-  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+  struct Early {};
+  __device__ __forceinline__ Early early(const DecodeCall& /*call*/) const { return {}; }
+  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/, const Early& /*early*/,
+                                        std::uint32_t /*own_expert*/) const {}
   __device__ __forceinline__ void end(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
 
   __device__ __forceinline__ float scale_of(std::uint32_t feature) const {

@@ -11,6 +11,7 @@
 
 #include "device/device.h"
 #include "formats/bf16.h"
+#include "kernels/cuda_sm90/known_divisor.h"
 #include "support/emulated_size.h"
 #include "support/gpu_linear.h"
 
@@ -39,6 +40,26 @@ std::vector<Shape> shapes() {
 std::vector<std::uint32_t> token_counts() {
   if (support::kIsEmulated) return {1, 2, 8, 13, 33};
   return {1, 2, 7, 8, 9, 16, 17, 40, 64};
+}
+
+TEST(LinearDecode, DividesByKnownNumbersExactly) {
+  constexpr std::uint32_t kMost = std::numeric_limits<std::uint32_t>::max();
+  Random random(7);
+  const auto expect_exact = [](std::uint32_t number, std::uint32_t divisor) {
+    EXPECT_EQ(KnownDivisor(divisor).quotient(number), number / divisor) << number << " / " << divisor;
+  };
+  for (std::uint32_t divisor = 1; divisor <= 300; ++divisor) {
+    for (std::uint32_t number = 0; number <= 3000; ++number) expect_exact(number, divisor);
+  }
+  for (const std::uint32_t divisor : {1U, 2U, 3U, 7U, 132U, 264U, 641U, 65535U, 65536U, 6700417U, kMost / 2, kMost}) {
+    const std::uint32_t most = kMost / divisor;  // quotients around which rounding errs first
+    for (const std::uint32_t quotient : {1U, most / 3, most - 1, most}) {
+      for (const std::uint32_t number : {quotient * divisor - 1, quotient * divisor, quotient * divisor + 1, kMost}) {
+        expect_exact(number, divisor);
+      }
+    }
+    for (int i = 0; i < 1000; ++i) expect_exact(random.below(kMost), divisor);
+  }
 }
 
 TEST(LinearDecode, MatchesTheReference) {

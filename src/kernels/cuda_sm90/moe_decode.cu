@@ -36,7 +36,8 @@ struct Call {
 };
 
 template <class Sink, std::uint32_t kSplit>
-Status launch_blocks(const Call& c, const DecodeCall& call, const Sink& sink, std::uint32_t num_blocks) {
+Status launch_blocks(const Call& c, DecodeCall call, const Sink& sink, std::uint32_t num_blocks) {
+  call.blocks = num_blocks;
   const LaunchShape shape{
       .blocks = num_blocks, .num_threads = call.pipe.num_threads(), .shared_bytes = call.pipe.num_bytes};
   return launch(kName, decode_kernel<Sink, kSplit, 1>, shape, c.stream, call, sink);
@@ -45,7 +46,7 @@ Status launch_blocks(const Call& c, const DecodeCall& call, const Sink& sink, st
 // A part of all items to each block.
 template <class Sink>
 Status launch_items(const Call& c, const DecodeExpert& e, const DecodeCall& call, const Sink& sink) {
-  const std::uint32_t num_items = e.max_chunks(c.args.num_tokens) * call.matrices.row_groups;
+  const std::uint32_t num_items = e.max_chunks(c.args.num_tokens) * call.matrices.row_groups.value;
   const std::uint32_t num_blocks = std::min(c.machine.num_sms * call.pipe.blocks_per_sm, num_items);
   return call.pipe.split == 1 ? launch_blocks<Sink, 1>(c, call, sink, num_blocks)
                               : launch_blocks<Sink, 4>(c, call, sink, num_blocks);

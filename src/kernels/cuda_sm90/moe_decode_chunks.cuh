@@ -13,44 +13,70 @@
 
 namespace nvfp4::kernels::cuda_sm90 {
 
-__device__ __forceinline__ std::uint32_t expert_of(const DecodePairs& pairs, std::uint32_t pair) {
-  std::int32_t expert = pairs.ids[pair];
+__device__ __forceinline__ std::uint32_t expert_of_id(const DecodePairs& pairs, std::int32_t id) {
+  std::int32_t expert = id;
   if (pairs.expert_map != nullptr) {
-    expert = static_cast<std::uint32_t>(expert) < pairs.num_ids ? pairs.expert_map[expert] : -1;
+    expert = static_cast<std::uint32_t>(id) < pairs.num_ids ? pairs.expert_map[id] : -1;
   }
   return static_cast<std::uint32_t>(expert) < pairs.num_experts ? static_cast<std::uint32_t>(expert) : kNoExpert;
 }
+__device__ __forceinline__ std::uint32_t expert_of(const DecodePairs& pairs, std::uint32_t pair) {
+  return expert_of_id(pairs, pairs.ids[pair]);
+}
 
-template <std::uint32_t kSize>
+template <std::uint32_t kSize, DecodeIds kIds>
 class DecodeChunks {
  public:
   __device__ __forceinline__ DecodeChunks(std::uint8_t* shared, const DecodePairs& pairs)
       : pairs_(pairs),
-        places_{pairs.ids == nullptr ? 0 : max_decode_chunks(pairs.num_pairs, pairs.num_experts, kSize), kSize,
-                pairs.num_pairs, pairs.num_experts},
+        places_{has_ids() ? max_decode_chunks(pairs.num_pairs, pairs.num_experts, kSize) : 0, kSize, pairs.num_pairs,
+                pairs.num_experts},
         shared_(reinterpret_cast<std::uint16_t*>(shared)) {}
 
-  // By all threads of the block; __syncthreads() afterwards.
-  __device__ __forceinline__ void group() {
-    if (pairs_.ids == nullptr) return;
-    if (pairs_.num_pairs <= kFewPairs) {
-      if (threadIdx.x < 32) group_few();
-    } else {
-      group_many();
-    }
+  __device__ __forceinline__ bool has_ids() const {
+    return kIds != DecodeIds::kNone && (kIds == DecodeIds::kOfFew || pairs_.ids != nullptr);
   }
 
-  __device__ __forceinline__ std::uint32_t num_chunks() const {
-    return pairs_.ids == nullptr ? (pairs_.num_pairs + kSize - 1) / kSize : shared_[0];
+  // By all threads of the block, in this order: load(), group(), list(), __syncthreads() if there are ids. Of few pairs
+  // every warp knows num_chunks(), first_expert() and own_expert() after group().
+  __device__ __forceinline__ void load() {
+    if (!has_ids() || !are_few()) return;
+    const std::uint32_t lane = threadIdx.x % 32;
+    if (lane < pairs_.num_pairs) id_ = pairs_.ids[lane];
+  }
+  __device__ __forceinline__ void group() {
+    if (!has_ids()) {
+      num_chunks_ = (pairs_.num_pairs + kSize - 1) / kSize;
+    } else if (are_few()) {
+      group_few();
+    } else {
+      group_many();
+      __syncthreads();
+      num_chunks_ = shared_[0];
+    }
+  }
+  __device__ __forceinline__ void list() {
+    if (has_ids() && are_few() && threadIdx.x < 32) list_few();
+  }
+
+  __device__ __forceinline__ std::uint32_t num_chunks() const { return num_chunks_; }
+  // Of few pairs: that of the lane's.
+  __device__ __forceinline__ std::uint32_t own_expert() const { return expert_; }
+  // By all lanes of a warp, for a chunk that is there: what expert() gives after list().
+  __device__ __forceinline__ std::uint32_t first_expert(std::uint32_t chunk) const {
+    if (!has_ids() || !are_few()) return expert(chunk);
+    const std::uint32_t before = __popc(leaders_ & lanes_below());
+    const std::uint32_t leader = __ballot_sync(kLanes, leads() && before == chunk ? 1 : 0);
+    return __shfl_sync(kLanes, expert_, __ffs(static_cast<int>(leader)) - 1);
   }
   __device__ __forceinline__ std::uint32_t expert(std::uint32_t chunk) const {
-    return pairs_.ids == nullptr ? 0 : shared_[places_.expert_at() + chunk];
+    return !has_ids() ? 0 : shared_[places_.expert_at() + chunk];
   }
   __device__ __forceinline__ std::uint32_t count(std::uint32_t chunk) const {
-    return pairs_.ids == nullptr ? min(kSize, pairs_.num_pairs - chunk * kSize) : shared_[places_.count_at() + chunk];
+    return !has_ids() ? min(kSize, pairs_.num_pairs - chunk * kSize) : shared_[places_.count_at() + chunk];
   }
   __device__ __forceinline__ std::uint32_t member(std::uint32_t chunk, std::uint32_t place) const {
-    return pairs_.ids == nullptr ? chunk * kSize + place : shared_[places_.member_at() + chunk * kSize + place];
+    return !has_ids() ? chunk * kSize + place : shared_[places_.member_at() + chunk * kSize + place];
   }
 
  private:
@@ -64,23 +90,27 @@ class DecodeChunks {
     return reinterpret_cast<std::uint32_t*>(shared_ + places_.counters_at());
   }
 
+  __device__ __forceinline__ bool are_few() const { return kIds == DecodeIds::kOfFew || pairs_.num_pairs <= kFewPairs; }
+  __device__ __forceinline__ static std::uint32_t lanes_below() { return (1U << threadIdx.x % 32) - 1; }
+
   // Lane p has pair p; the first of every kSize equal ones leads a chunk.
+  __device__ __forceinline__ bool leads() const { return expert_ != kNoExpert && rank_ % kSize == 0; }
   __device__ __forceinline__ void group_few() {
-    const std::uint32_t lane = threadIdx.x;
-    const std::uint32_t expert = lane < pairs_.num_pairs ? expert_of(pairs_, lane) : kNoExpert;
-    std::uint32_t equal = __match_any_sync(kLanes, expert);
-    const std::uint32_t num_equal = __popc(equal);
-    const std::uint32_t rank = __popc(equal & ((1U << lane) - 1));
-    const bool leads = expert != kNoExpert && rank % kSize == 0;
-    const std::uint32_t leaders = __ballot_sync(kLanes, leads);
-    for (std::uint32_t skip = rank / kSize * kSize; skip > 0; --skip) equal &= equal - 1;
-    const std::uint32_t leader = __ffs(static_cast<int>(equal)) - 1;
-    const std::uint32_t chunk = __popc(leaders & ((1U << leader) - 1));
-    if (expert != kNoExpert) {
-      shared_[places_.member_at() + chunk * kSize + rank % kSize] = static_cast<std::uint16_t>(lane);
-    }
-    if (leads) set_chunk(chunk, expert, num_equal - rank);
-    if (lane == 0) shared_[0] = static_cast<std::uint16_t>(__popc(leaders));
+    if (threadIdx.x % 32 < pairs_.num_pairs) expert_ = expert_of_id(pairs_, id_);
+    equal_ = __match_any_sync(kLanes, expert_);
+    rank_ = __popc(equal_ & lanes_below());
+    leaders_ = __ballot_sync(kLanes, leads() ? 1 : 0);
+    num_chunks_ = __popc(leaders_);
+  }
+  __device__ __forceinline__ void list_few() {
+    if (expert_ == kNoExpert) return;
+    std::uint32_t chunk_and_later = equal_;
+#pragma unroll 1
+    for (std::uint32_t skip = rank_ / kSize * kSize; skip > 0; --skip) chunk_and_later &= chunk_and_later - 1;
+    const std::uint32_t leader = __ffs(static_cast<int>(chunk_and_later)) - 1;
+    const std::uint32_t chunk = __popc(leaders_ & ((1U << leader) - 1));
+    shared_[places_.member_at() + chunk * kSize + rank_ % kSize] = static_cast<std::uint16_t>(threadIdx.x);
+    if (leads()) set_chunk(chunk, expert_, __popc(equal_) - rank_);
   }
 
   __device__ __forceinline__ void group_many() {
@@ -146,6 +176,13 @@ class DecodeChunks {
   const DecodePairs& pairs_;
   const DecodeChunkPlaces places_;
   std::uint16_t* const shared_;
+  std::uint32_t num_chunks_ = 0;
+  // Of few pairs.
+  std::int32_t id_ = 0;
+  std::uint32_t expert_ = kNoExpert;
+  std::uint32_t equal_ = 0;    // the lanes with the same expert
+  std::uint32_t rank_ = 0;     // among them
+  std::uint32_t leaders_ = 0;  // lanes
 };
 
 }  // namespace nvfp4::kernels::cuda_sm90

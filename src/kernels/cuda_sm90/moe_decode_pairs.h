@@ -21,6 +21,9 @@ inline constexpr std::uint32_t kMaxDecodePairs = 2048;
 inline constexpr std::uint32_t kNoExpert = 0xFFFF;
 inline constexpr std::uint32_t kFewPairs = 32;  // a warp groups them in registers
 
+// Whether a kernel's pairs have ids: none, always and for kFewPairs at most, or either.
+enum class DecodeIds : std::uint8_t { kNone, kOfFew, kAny };
+
 // Chunks that num_pairs can make at most.
 [[nodiscard]] constexpr std::uint32_t max_decode_chunks(std::uint32_t num_pairs, std::uint32_t num_experts,
                                                         std::uint32_t size) {

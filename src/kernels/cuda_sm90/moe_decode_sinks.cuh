@@ -19,6 +19,8 @@ namespace nvfp4::kernels::cuda_sm90 {
 template <bool kGated>
 struct Fc1Sink {
   static constexpr bool kOneRowGroup = false;
+  static constexpr DecodeIds kIds = DecodeIds::kAny;
+  static constexpr bool kRowsArePairs = false;
   [[nodiscard]] __device__ __forceinline__ bool ids_are_early() const { return knows_ids; }
 
   Bf16Bits* h = nullptr;                // [pairs, I], or
@@ -37,7 +39,10 @@ struct Fc1Sink {
   __device__ __forceinline__ Scales scales(std::uint32_t expert) const {
     return {kGated ? gate_scale2[expert] : 0.0F, up_scale2[expert]};
   }
-  __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* /*results*/) const {
+  struct Early {};
+  __device__ __forceinline__ Early early(const DecodeCall& /*call*/) const { return {}; }
+  __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* /*results*/, const Early& /*early*/,
+                                        std::uint32_t /*own_expert*/) const {
     if (row_of_pair == nullptr || blockIdx.x != 0) return;
     for (std::uint32_t pair = threadIdx.x; pair < call.pairs.num_pairs; pair += blockDim.x) {
       row_of_pair[pair] = expert_of(call.pairs, pair) == kNoExpert ? -1 : static_cast<std::int32_t>(pair);
@@ -73,6 +78,8 @@ struct Fc1Sink {
 // FC2 for combine_experts().
 struct PartialSink {
   static constexpr bool kOneRowGroup = false;
+  static constexpr DecodeIds kIds = DecodeIds::kAny;
+  static constexpr bool kRowsArePairs = true;
   [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }
 
   float* partial = nullptr;  // [pairs, H]
@@ -81,7 +88,10 @@ struct PartialSink {
 
   using Scales = float;
   __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert]; }
-  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/) const {}
+  struct Early {};
+  __device__ __forceinline__ Early early(const DecodeCall& /*call*/) const { return {}; }
+  __device__ __forceinline__ void begin(const DecodeCall& /*call*/, std::uint8_t* /*results*/, const Early& /*early*/,
+                                        std::uint32_t /*own_expert*/) const {}
   template <std::uint32_t kColumns>
   __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, Scales scale, std::uint32_t row_group,
                                         const float4 (&totals)[kColumns], std::uint8_t* /*results*/) const {
@@ -99,6 +109,8 @@ struct PartialSink {
 // FC2 of so few tokens that a block holds the sums of its 16 rows for all pairs: no second pass over them.
 struct TokenSink {
   static constexpr bool kOneRowGroup = true;
+  static constexpr DecodeIds kIds = DecodeIds::kOfFew;
+  static constexpr bool kRowsArePairs = true;
   [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }
   static constexpr std::uint32_t kRows = kTokenSumRows;
 
@@ -123,13 +135,17 @@ struct TokenSink {
 
   using Scales = float;
   __device__ __forceinline__ Scales scales(std::uint32_t expert) const { return down_scale2[expert]; }
-  __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* results) const {
-    // Not by the first warp, which groups few pairs meanwhile.
-    const std::uint32_t first = (threadIdx.x + blockDim.x - 32) % blockDim.x;
-    for (std::uint32_t pair = first; pair < call.pairs.num_pairs; pair += blockDim.x) {
-      slots(call, results)[pair] = {router_weights == nullptr ? 1.0F : router_weights[pair],
-                                    expert_of(call.pairs, pair) != kNoExpert};
-    }
+  // The weight of the lane's pair, loaded with its id: behind the weights of matrices it would be late.
+  using Early = float;
+  __device__ __forceinline__ Early early(const DecodeCall& call) const {
+    const std::uint32_t pair = threadIdx.x % 32;
+    return router_weights == nullptr || pair >= call.pairs.num_pairs ? 1.0F : router_weights[pair];
+  }
+  __device__ __forceinline__ void begin(const DecodeCall& call, std::uint8_t* results, Early weight,
+                                        std::uint32_t own_expert) const {
+    // By the second warp: the first lists the pairs meanwhile.
+    const std::uint32_t pair = threadIdx.x - 32;
+    if (pair < call.pairs.num_pairs) slots(call, results)[pair] = {weight, own_expert != kNoExpert};
   }
   template <std::uint32_t kColumns>
   __device__ __forceinline__ void store(const SumColumns<kColumns>& columns, Scales scale, std::uint32_t /*row_group*/,
