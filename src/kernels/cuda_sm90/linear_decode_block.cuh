@@ -43,7 +43,11 @@ class DecodeBlock {
         lane_(threadIdx.x % 32),
         first_tile_(call.matrices.num_tiles * (warp_ % kSplit) / kSplit),
         end_tile_(call.matrices.num_tiles * (warp_ % kSplit + 1) / kSplit),
-        chunks_(shared + call.pipe.chunks_at, call.pairs) {}
+        own_barriers_(base_ + pipe_.barriers_at + 8 * (2 + warp_ * pipe_.slots)),
+        own_slots_(warp_ * pipe_.slots * pipe_.piece_tiles * kTileBytes),
+        chunks_(shared + call.pipe.chunks_at, call.pairs) {
+    pin(own_barriers_), pin(own_slots_);  // computed once
+  }
 
   // Everything that does not depend on the kernels ahead comes before the wait for them, and first of all each warp's
   // first weights: the copy engine serves requests in their order, so that further ones come behind the rows.
@@ -120,9 +124,7 @@ class DecodeBlock {
   __device__ __forceinline__ std::uint32_t rows_full(std::uint32_t buffer) const {
     return base_ + pipe_.barriers_at + 8 * buffer;
   }
-  __device__ __forceinline__ std::uint32_t slot_full(std::uint32_t slot) const {
-    return rows_full(2 + warp_ * pipe_.slots + slot);
-  }
+  __device__ __forceinline__ std::uint32_t slot_full(std::uint32_t slot) const { return own_barriers_ + 8 * slot; }
   __device__ __forceinline__ std::uint32_t* num_left(std::uint32_t buffer) const {
     return reinterpret_cast<std::uint32_t*>(shared_ + pipe_.barriers_at + 8 * (2 + pipe_.num_warps * pipe_.slots)) +
            buffer;
@@ -156,7 +158,7 @@ class DecodeBlock {
   // --- Weights.
 
   __device__ __forceinline__ std::uint32_t slot_at(std::uint32_t slot) const {
-    return (warp_ * pipe_.slots + slot) * pipe_.piece_tiles * kTileBytes;
+    return own_slots_ + slot * pipe_.piece_tiles * kTileBytes;
   }
   // Of a tile's number 32 bits are enough: 2^32 of them take 2 TiB.
   __device__ __forceinline__ void aim(Asked& asked, std::uint32_t expert) const {
@@ -431,6 +433,8 @@ class DecodeBlock {
   const std::uint32_t lane_;
   const std::uint32_t first_tile_;
   const std::uint32_t end_tile_;
+  std::uint32_t own_barriers_;
+  std::uint32_t own_slots_;
   DecodeChunks<kSize, Sink::kIds> chunks_;
 };
 
