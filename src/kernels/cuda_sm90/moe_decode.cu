@@ -95,7 +95,7 @@ Status launch_fc1(const Call& c, const DecodeExpert& e, const DecodeCall& call, 
   sink.h = buffers.h;
   sink.h_f32 = buffers.h_f32;
   sink.row_of_pair = e.top_k == 0 || e.rows_of_pairs ? nullptr : c.workspace.row_of_pair;  // or it is there
-  sink.knows_ids = buffers.rows != nullptr;
+  sink.knows_ids = buffers.rows != nullptr || e.top_k == 0;
   sink.intermediate = e.intermediate;
   sink.gate_scale2 = weights.gate_scale2;
   sink.up_scale2 = weights.up_scale2;

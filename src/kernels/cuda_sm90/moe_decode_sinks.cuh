@@ -30,7 +30,7 @@ struct Fc1Sink {
   const float* gate_scale2 = nullptr;
   const float* up_scale2 = nullptr;
   ExpertFunctionParameters function;
-  bool knows_ids = false;  // they were there before the kernel ahead began
+  bool knows_ids = false;  // they were there before the kernel ahead began, or there are none
 
   struct Scales {
     float gate, up;
