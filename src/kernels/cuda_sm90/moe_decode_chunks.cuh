@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda_shared/ptx/words.cuh"
 #include "kernels/cuda_sm90/moe_decode_pairs.h"
 
 namespace nvfp4::kernels::cuda_sm90 {
@@ -40,11 +41,16 @@ class DecodeChunks {
   // By all threads of the block, in this order: load(), group(), list(), __syncthreads() if there are ids. Of few pairs
   // every warp knows num_chunks(), first_expert() and own_expert() after group().
   __device__ __forceinline__ void load() {
-    if (!has_ids() || !are_few()) return;
-    const std::uint32_t lane = threadIdx.x % 32;
-    if (lane < pairs_.num_pairs) id_ = pairs_.ids[lane];
+    if constexpr (kIds == DecodeIds::kNone) {
+      num_chunks_ = (pairs_.num_pairs + kSize - 1) / kSize;
+      pin(num_chunks_);  // computed here: the first reads of the call's parameters then take their time together
+    } else if (has_ids() && are_few()) {
+      const std::uint32_t lane = threadIdx.x % 32;
+      if (lane < pairs_.num_pairs) id_ = pairs_.ids[lane];
+    }
   }
   __device__ __forceinline__ void group() {
+    if constexpr (kIds == DecodeIds::kNone) return;
     if (!has_ids()) {
       num_chunks_ = (pairs_.num_pairs + kSize - 1) / kSize;
     } else if (are_few()) {
