@@ -56,6 +56,7 @@ class DecodeBlock {
     typename Sink::Early early{};
     if (!waits_first) early = load();
     init_slots();
+    chunks_.clear();
     if (waits_first) {
       const RowPiece piece = first_piece();
       wait_for_earlier_kernels();

@@ -38,16 +38,23 @@ class DecodeChunks {
     return kIds != DecodeIds::kNone && (kIds == DecodeIds::kOfFew || pairs_.ids != nullptr);
   }
 
-  // By all threads of the block, in this order: load(), group(), list(), __syncthreads() if there are ids. Of few pairs
-  // every warp knows num_chunks(), first_expert() and own_expert() after group().
+  // By all threads of the block: load() and clear(), group(), list(), __syncthreads() if there are ids. Of few pairs
+  // every warp knows num_chunks(), first_expert() and own_expert() after group(). Only load() and group() read the ids.
   __device__ __forceinline__ void load() {
     if constexpr (kIds == DecodeIds::kNone) {
       num_chunks_ = (pairs_.num_pairs + kSize - 1) / kSize;
       pin(num_chunks_);  // computed here: the first reads of the call's parameters then take their time together
-    } else if (has_ids() && are_few()) {
-      const std::uint32_t lane = threadIdx.x % 32;
-      if (lane < pairs_.num_pairs) id_ = pairs_.ids[lane];
+    } else if (has_ids()) {
+      const std::uint32_t pair = are_few() ? threadIdx.x % 32 : threadIdx.x;
+      if (pair < pairs_.num_pairs) id_ = pairs_.ids[pair];
     }
+  }
+  __device__ __forceinline__ void clear() {
+    if (!has_ids() || are_few()) return;
+    std::uint32_t* const count = counters();
+#pragma unroll 1
+    for (std::uint32_t expert = threadIdx.x; expert < pairs_.num_experts; expert += blockDim.x) count[expert] = 0;
+    __syncthreads();
   }
   __device__ __forceinline__ void group() {
     if constexpr (kIds == DecodeIds::kNone) return;
@@ -122,10 +129,9 @@ class DecodeChunks {
   __device__ __forceinline__ void group_many() {
     std::uint32_t* const count = counters();
     std::uint32_t* const next = count + pairs_.num_experts;
-    for (std::uint32_t expert = threadIdx.x; expert < pairs_.num_experts; expert += blockDim.x) count[expert] = 0;
-    __syncthreads();
+#pragma unroll 1
     for (std::uint32_t pair = threadIdx.x; pair < pairs_.num_pairs; pair += blockDim.x) {
-      const std::uint32_t expert = expert_of(pairs_, pair);
+      const std::uint32_t expert = expert_of_id(pairs_, pair == threadIdx.x ? id_ : pairs_.ids[pair]);
       shared_[places_.expert_of_pair_at() + pair] = static_cast<std::uint16_t>(expert);
       if (expert != kNoExpert) atomicAdd(&count[expert], 1U);
     }
@@ -141,16 +147,19 @@ class DecodeChunks {
   __device__ __forceinline__ void place_chunks(const std::uint32_t* count, std::uint32_t* next) {
     const std::uint32_t lane = threadIdx.x;
     std::uint32_t base = 0;
+#pragma unroll 1
     for (std::uint32_t first = 0; first < pairs_.num_experts; first += 32) {
       const std::uint32_t expert = first + lane;
       const std::uint32_t num_pairs = expert < pairs_.num_experts ? count[expert] : 0;
       const std::uint32_t chunks = (num_pairs + kSize - 1) / kSize;
       std::uint32_t end = chunks;
+#pragma unroll
       for (std::uint32_t step = 1; step < 32; step *= 2) {
         const std::uint32_t before = __shfl_up_sync(kLanes, end, step);
         if (lane >= step) end += before;
       }
       const std::uint32_t begin = base + end - chunks;
+#pragma unroll 1
       for (std::uint32_t i = 0; i < chunks; ++i) set_chunk(begin + i, expert, num_pairs - i * kSize);
       if (expert < pairs_.num_experts) next[expert] = begin * kSize;
       base += __shfl_sync(kLanes, end, 31);
@@ -173,6 +182,7 @@ class DecodeChunks {
     if (expert == kNoExpert || count[expert] <= kSize) return;
     const std::uint32_t begin = next[expert] - count[expert];
     std::uint32_t rank = 0;
+#pragma unroll 4
     for (std::uint32_t i = 0; i < count[expert]; ++i) {
       rank += shared_[places_.unordered_at() + begin + i] < pair ? 1 : 0;
     }
