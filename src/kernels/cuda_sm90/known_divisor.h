@@ -10,7 +10,7 @@ struct KnownDivisor {
   std::uint32_t reciprocal = 0xFFFFFFFFU;  // floor((2^32 - 1) / value)
 
   constexpr KnownDivisor() = default;
-  constexpr KnownDivisor(std::uint32_t divisor) : value(divisor), reciprocal(0xFFFFFFFFU / divisor) {}  // NOLINT
+  constexpr KnownDivisor(std::uint32_t divisor) : value(divisor), reciprocal(0xFFFFFFFFU / divisor) {}
 
   // Exact: the product's high half is the quotient or one less, as 2^32 / value - reciprocal is at most 1.
   [[nodiscard]] constexpr std::uint32_t quotient(std::uint32_t number) const {

@@ -114,6 +114,7 @@ class DecodeBlock {
   __device__ __forceinline__ std::uint32_t team() const { return warp_ / kSplit; }
   __device__ __forceinline__ std::uint32_t num_teams() const { return pipe_.num_warps / kSplit; }
   __device__ __forceinline__ bool has_tiles() const { return kSplit == 1 || first_tile_ != end_tile_; }
+  // Always where a block has one row group.
   __device__ __forceinline__ bool rows_stay() const { return Sink::kOneRowGroup || pipe_.rows_stay; }
 
   __device__ __forceinline__ typename Sink::Early load() {

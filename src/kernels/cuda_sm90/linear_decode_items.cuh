@@ -10,8 +10,8 @@
 namespace nvfp4::kernels::cuda_sm90 {
 
 // Item i of a block. kOneRowGroup: row group blockIdx.x of chunk i. Else: the block's part of all row groups of chunk
-// 0, then of chunk 1, ...; the first blocks have one more, where they do not divide the items. Items are fewer than
-// 2^32: every chunk has a pair, and the results of all pairs' row groups, 16 numbers each, are in memory.
+// 0, then of chunk 1, ...; the first blocks have one more than the last. 32 bits are enough for all items: there are at
+// most kMaxDecodePairs chunks, and no matrix has 2^21 row groups.
 template <bool kOneRowGroup>
 struct DecodeItems {
   const KnownDivisor& row_groups;

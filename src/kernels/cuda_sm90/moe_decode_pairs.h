@@ -19,7 +19,7 @@ struct DecodePairs {
 
 inline constexpr std::uint32_t kMaxDecodePairs = 2048;
 inline constexpr std::uint32_t kNoExpert = 0xFFFF;
-inline constexpr std::uint32_t kFewPairs = 32;  // a warp groups them in registers
+inline constexpr std::uint32_t kFewPairs = 32;  // each warp groups them in registers
 
 // Whether a kernel's pairs have ids: none, always and for kFewPairs at most, or either.
 enum class DecodeIds : std::uint8_t { kNone, kOfFew, kAny };
