@@ -136,35 +136,38 @@ class DecodeChunks {
       if (expert != kNoExpert) atomicAdd(&count[expert], 1U);
     }
     __syncthreads();
-    if (threadIdx.x < 32) place_chunks(count, next);
+    place_chunks(count, next);
     __syncthreads();
     for (std::uint32_t pair = threadIdx.x; pair < pairs_.num_pairs; pair += blockDim.x) place_pair(pair, count, next);
     __syncthreads();
     for (std::uint32_t pair = threadIdx.x; pair < pairs_.num_pairs; pair += blockDim.x) order_pair(pair, count, next);
   }
 
-  // One warp, 32 experts at a time: next[expert] becomes the place of its first pair.
+  // 32 experts by a warp, which adds up the chunks of those before: next[expert] becomes the place of its first pair.
   __device__ __forceinline__ void place_chunks(const std::uint32_t* count, std::uint32_t* next) {
-    const std::uint32_t lane = threadIdx.x;
-    std::uint32_t base = 0;
+    const std::uint32_t lane = threadIdx.x % 32;
+    const auto chunks_of = [](std::uint32_t num_pairs) { return (num_pairs + kSize - 1) / kSize; };
 #pragma unroll 1
-    for (std::uint32_t first = 0; first < pairs_.num_experts; first += 32) {
+    for (std::uint32_t first = threadIdx.x - lane; first < pairs_.num_experts; first += blockDim.x) {
+      std::uint32_t own_before = 0;
+#pragma unroll 4
+      for (std::uint32_t other = lane; other < first; other += 32) own_before += chunks_of(count[other]);
+      const std::uint32_t before = __reduce_add_sync(kLanes, own_before);
       const std::uint32_t expert = first + lane;
       const std::uint32_t num_pairs = expert < pairs_.num_experts ? count[expert] : 0;
-      const std::uint32_t chunks = (num_pairs + kSize - 1) / kSize;
+      const std::uint32_t chunks = chunks_of(num_pairs);
       std::uint32_t end = chunks;
 #pragma unroll
       for (std::uint32_t step = 1; step < 32; step *= 2) {
-        const std::uint32_t before = __shfl_up_sync(kLanes, end, step);
-        if (lane >= step) end += before;
+        const std::uint32_t below = __shfl_up_sync(kLanes, end, step);
+        if (lane >= step) end += below;
       }
-      const std::uint32_t begin = base + end - chunks;
+      const std::uint32_t begin = before + end - chunks;
 #pragma unroll 1
       for (std::uint32_t i = 0; i < chunks; ++i) set_chunk(begin + i, expert, num_pairs - i * kSize);
       if (expert < pairs_.num_experts) next[expert] = begin * kSize;
-      base += __shfl_sync(kLanes, end, 31);
+      if (expert == pairs_.num_experts - 1) shared_[0] = static_cast<std::uint16_t>(before + end);
     }
-    if (lane == 0) shared_[0] = static_cast<std::uint16_t>(base);
   }
 
   __device__ __forceinline__ void place_pair(std::uint32_t pair, const std::uint32_t* count, std::uint32_t* next) {

@@ -24,18 +24,19 @@ using support::Random;
 using support::RandomMoe;
 using support::size_for;
 
-// Those of the emulation are small, of the same kinds: ragged tiles, more experts than pairs, long and short rows.
+// Those of the emulation are small, of the same kinds: ragged tiles, more experts than pairs and than some blocks have
+// threads, long and short rows.
 std::vector<MoeProblem> problems() {
   using enum ExpertFunction;
   std::vector<MoeProblem> all;
   if (support::kIsEmulated) {
     all = {moe_problem(kSilu, 96, 80, 6, 4),        moe_problem(kGeluTanh, 80, 48, 8, 5),
            moe_problem(kSwigluOai, 336, 112, 4, 2), moe_problem(kRelu2, 112, 272, 5, 6),
-           moe_problem(kSilu, 16, 16, 40, 12),      moe_problem(kRelu2, 1040, 16, 2, 1)};
+           moe_problem(kSilu, 16, 16, 512, 12),     moe_problem(kRelu2, 1040, 16, 2, 1)};
   } else {
     all = {moe_problem(kSilu, 256, 192, 12, 4),      moe_problem(kGeluTanh, 208, 112, 20, 5),
            moe_problem(kSwigluOai, 1040, 336, 6, 2), moe_problem(kRelu2, 336, 1040, 7, 6),
-           moe_problem(kSilu, 16, 16, 300, 32),      moe_problem(kRelu2, 4160, 48, 3, 1)};
+           moe_problem(kSilu, 16, 16, 512, 32),      moe_problem(kRelu2, 4160, 48, 3, 1)};
   }
   all[1].shared_intermediate = 80;
   all[3].shared_intermediate = 32;
