@@ -71,9 +71,10 @@ class OneTokenBlock {
       publish_barriers();
       __syncwarp();
     }
+    own_part_ = call_.matrices + std::uint64_t{item_.row_group * pipe_.num_tiles + first_tile_} * kTileBytes;
     if constexpr (!Sink::kWaitsForIds) {
       let_next_kernel_start();
-      ask_for_first();
+      ask_for_first(expert_of_pair(item_.pair));
     }
     start();
     multiply();
@@ -119,9 +120,9 @@ class OneTokenBlock {
   }
 
  private:
-  __device__ __forceinline__ void ask_for_first() {
-    from_ = matrix_of(item_);
-    if (lane_ >= own_items_) from_ = nullptr;
+  __device__ __forceinline__ void ask_for_first(std::uint32_t expert) {
+    const std::uint64_t before = std::uint64_t{expert} * (call_.row_groups * pipe_.num_tiles) * kTileBytes;
+    from_ = expert == kNoExpert || lane_ >= own_items_ ? nullptr : own_part_ + before;
     here_ = call_.pairs.ids == nullptr ? kLanes : __ballot_sync(kLanes, from_ != nullptr);
     if constexpr (kByThreads) {
 #pragma unroll 1
@@ -137,9 +138,11 @@ class OneTokenBlock {
     RowScale row;
     if constexpr (Sink::kRoundsRow) row = sink_.row_scale();
     wait_for_earlier_kernels();
+    std::uint32_t expert = 0;
+    if constexpr (Sink::kWaitsForIds) expert = expert_of_pair(item_.pair);  // on its way while the row is asked for
     copy_rows();
     if constexpr (Sink::kWaitsForIds) {
-      ask_for_first();
+      ask_for_first(expert);
       let_next_kernel_start();
     }
     if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early_);
@@ -297,6 +300,7 @@ class OneTokenBlock {
   std::uint32_t count_ = 0;
   std::uint32_t own_items_ = 0;
   Item item_;
+  const std::uint8_t* own_part_ = nullptr;  // of the lane's first item, if its expert were the first one
   const std::uint8_t* from_ = nullptr;
   std::uint32_t here_ = 0;  // bit i: turn i's expert
   typename Sink::Early early_;

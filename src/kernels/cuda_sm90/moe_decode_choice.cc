@@ -15,8 +15,11 @@ constexpr std::uint32_t tiles_of(std::uint32_t cols) {
 }
 
 // Warps that share an item, warps, slots, tiles of a piece, buffers of rows, blocks of a multiprocessor; as measured.
+// Few items: fewer of a multiprocessor than so many warps.
 using Ways = std::span<const DecodeWay>;
-constexpr std::array<DecodeWay, 3> kOneTokenFc1 = {{{4, 12, 1, 8, 1, 2}, {4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
+constexpr std::uint32_t kFewFc1Warps = 8;
+constexpr std::uint32_t kFewFc2Warps = 16;
+constexpr std::array<DecodeWay, 3> kFewItemsFc1 = {{{4, 12, 1, 8, 1, 2}, {4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
 constexpr std::array<DecodeWay, 7> kFc1 = {{{1, 16, 2, 8, 2, 1},
                                             {1, 12, 2, 11, 2, 1},
                                             {1, 16, 2, 8, 1, 1},
@@ -31,17 +34,17 @@ constexpr std::array<DecodeWay, 7> kFc2 = {{{1, 16, 2, 12, 2, 1},
                                             {1, 16, 2, 6, 1, 1},
                                             {1, 8, 2, 4, 1, 1},
                                             {1, 8, 2, 1, 1, 1}}};
-// Where a multiprocessor has fewer items than warps.
 constexpr std::array<DecodeWay, 2> kFewItemsFc2 = {{{4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
-// A block for each row group, as many as there are multiprocessors at most: for one or two tokens, and for more.
-constexpr std::array<DecodeWay, 2> kTwoTokensFc2 = {{{2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
+// A block for each row group, as many as there are multiprocessors at most.
 constexpr std::array<DecodeWay, 4> kTokenFc2 = {
     {{2, 16, 2, 8, 1, 1}, {2, 12, 2, 8, 1, 1}, {2, 16, 1, 8, 1, 1}, {2, 8, 2, 4, 1, 1}}};
 
-bool has_few_items(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens,
-                   std::uint32_t row_groups) {
-  constexpr std::uint32_t kWarps = 16;
-  return e.max_chunks(tokens) * row_groups < kWarps * machine.num_sms;
+// At least: small blocks would leave some multiprocessors more of the next kernel's blocks than others.
+constexpr std::uint32_t kTokenFc2Bytes = 116U << 10;
+
+bool has_few_items(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens, std::uint32_t row_groups,
+                   std::uint32_t warps) {
+  return e.max_chunks(tokens) * row_groups < warps * machine.num_sms;
 }
 
 DecodePipe pipe_of_fc1(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
@@ -50,8 +53,8 @@ DecodePipe pipe_of_fc1(const DecodeExpert& e, const DecodeMachine& machine, std:
   needs.rows_stay = e.num_rows(tokens) <= kFewRows;
   needs.row_slots = std::min(e.num_rows(tokens), kDecodeChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
-  const bool has_few = has_few_items(e, machine, tokens, e.fc1_groups());
-  return choose_decode_pipe(has_few ? Ways{kOneTokenFc1} : Ways{kFc1}, needs, machine.memory);
+  const bool has_few = has_few_items(e, machine, tokens, e.fc1_groups(), kFewFc1Warps);
+  return choose_decode_pipe(has_few ? Ways{kFewItemsFc1} : Ways{kFc1}, needs, machine.memory);
 }
 
 DecodePipe pipe_of_fc2(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
@@ -60,7 +63,7 @@ DecodePipe pipe_of_fc2(const DecodeExpert& e, const DecodeMachine& machine, std:
   needs.rows_stay = e.num_pairs(tokens) <= kDecodeChunk;
   needs.row_slots = std::min(e.num_pairs(tokens), kDecodeChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
-  if (has_few_items(e, machine, tokens, e.fc2_groups())) {
+  if (has_few_items(e, machine, tokens, e.fc2_groups(), kFewFc2Warps)) {
     const DecodePipe pipe = choose_decode_pipe(kFewItemsFc2, needs, machine.memory);
     if (pipe.slots != 0) return pipe;
   }
@@ -75,7 +78,9 @@ DecodePipe pipe_of_token_fc2(const DecodeExpert& e, const DecodeMachine& machine
   needs.chunk_bytes = e.chunk_bytes(tokens);
   needs.result_bytes = token_sum_bytes(e.num_pairs(tokens));
   if (e.fc2_groups() > machine.num_sms) return {};
-  return choose_decode_pipe(tokens <= 2 ? Ways{kTwoTokensFc2} : Ways{kTokenFc2}, needs, machine.memory);
+  DecodePipe pipe = choose_decode_pipe(kTokenFc2, needs, machine.memory);
+  if (pipe.slots != 0) pipe.num_bytes = std::max(pipe.num_bytes, std::min(kTokenFc2Bytes, machine.memory.block_bytes));
+  return pipe;
 }
 
 }  // namespace

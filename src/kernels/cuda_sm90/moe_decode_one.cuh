@@ -87,7 +87,7 @@ struct OneTokenFc2Sink {
   static constexpr bool kRoundsRow = false;
   static constexpr bool kAddsItems = true;
   static constexpr bool kWaitsForIds = false;
-  static constexpr bool kCopiesByThreads = true;
+  static constexpr bool kCopiesByThreads = false;
 
   TokenSink fc2;
   const float* factors = nullptr;   // [pairs] of the rows, or null: 1
