@@ -143,7 +143,7 @@ class OneTokenBlock {
     copy_rows();
     if constexpr (Sink::kWaitsForIds) {
       ask_for_first(expert);
-      let_next_kernel_start();
+      if (!lets_next_start_later()) let_next_kernel_start();
     }
     if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early_);
     if (!kByThreads || !Sink::kWaitsForIds) wait_for_all_copies();
@@ -152,6 +152,11 @@ class OneTokenBlock {
       round_octets(shared_ + (row_at(0) - base_), num_tiles_ * 8, row);
     }
     __syncwarp();
+  }
+  // When the weights of the second turn are here, if the block has one: the next kernel's start takes time from this
+  // kernel, and its weights would come before those of the turns to come.
+  [[nodiscard]] __device__ __forceinline__ bool lets_next_start_later() const {
+    return Sink::kWaitsForIds && count_ > pipe_.teams();
   }
   __device__ __forceinline__ std::uint32_t first_tile_of(std::uint32_t part) const {
     return pipe_.num_tiles * part >> pipe_.split_shift;
@@ -240,6 +245,7 @@ class OneTokenBlock {
     for (std::uint32_t turn = 0; turn < turns; ++turn) {
       if (turn < own_items_) {
         wait_for(slot, parity);
+        if (Sink::kWaitsForIds && turn == 1) let_next_kernel_start();
         TileSums<1> sums;
         const std::uint32_t rows[1] = {row_at(turn) + lane_ / 8 * 16};
         if (is_here(turn)) multiply_tiles<1>(shared_ + slot_at(slot), num_tiles_, rows, 0, call_.sixteen, sums);
