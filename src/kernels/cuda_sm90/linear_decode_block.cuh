@@ -139,11 +139,14 @@ class DecodeBlock {
   }
   // The first rows come by threads: as if they had been asked for, and were here.
   __device__ __forceinline__ void init_rows() const {
-    if (rows_stay() || threadIdx.x >= 2) return;
-    init_barrier(rows_full(threadIdx.x), 1);
+    if (rows_stay() || warp_ != 0) return;
+    if (lane_ < 2) {
+      init_barrier(rows_full(lane_), 1);
+      *num_left(lane_) = 0;
+    }
     publish_barriers();
-    arrive(rows_full(threadIdx.x));
-    *num_left(threadIdx.x) = 0;
+    __syncwarp();
+    if (lane_ < 2) arrive(rows_full(lane_));
   }
 
   // Columns from K to whole tiles, 48 at most: their codes are 0, but 0 times what may be NaN is not.
