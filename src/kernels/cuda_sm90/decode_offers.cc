@@ -72,13 +72,21 @@ DeviceMoePlan outline_moe(const MoeProblem& problem, const DeviceCaps& caps, std
 }  // namespace
 
 const DeviceLinearOffer& linear_nvfp4_bf16_mma_bulk_offer() {
-  static constexpr DeviceLinearOffer kOffer{"linear_nvfp4_bf16_mma_bulk", refuse_linear, outline_linear, linear_speed,
-                                            kBestLinearTokens};
+  static constexpr DeviceLinearOffer kOffer = [] {
+    DeviceLinearOffer offer{"linear_nvfp4_bf16_mma_bulk", refuse_linear, outline_linear, linear_speed,
+                            kBestLinearTokens};
+    offer.version = 2;
+    return offer;
+  }();
   return kOffer;
 }
 
 const DeviceMoeOffer& moe_nvfp4_bf16_mma_bulk_offer() {
-  static constexpr DeviceMoeOffer kOffer{"moe_nvfp4_bf16_mma_bulk", refuse_moe, outline_moe, expert_speed};
+  static constexpr DeviceMoeOffer kOffer = [] {
+    DeviceMoeOffer offer{"moe_nvfp4_bf16_mma_bulk", refuse_moe, outline_moe, expert_speed};
+    offer.version = 2;
+    return offer;
+  }();
   return kOffer;
 }
 
