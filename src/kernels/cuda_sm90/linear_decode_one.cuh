@@ -71,7 +71,7 @@ class OneTokenBlock {
       publish_barriers();
       __syncwarp();
     }
-    own_part_ = call_.matrices + std::uint64_t{item_.row_group * pipe_.num_tiles + first_tile_} * kTileBytes;
+    first_part_ = part_in_first_expert(item_);
     if constexpr (!Sink::kWaitsForIds) {
       let_next_kernel_start();
       ask_for_first(expert_of_pair(item_.pair));
@@ -121,8 +121,7 @@ class OneTokenBlock {
 
  private:
   __device__ __forceinline__ void ask_for_first(std::uint32_t expert) {
-    const std::uint64_t before = std::uint64_t{expert} * (call_.row_groups * pipe_.num_tiles) * kTileBytes;
-    from_ = expert == kNoExpert || lane_ >= own_items_ ? nullptr : own_part_ + before;
+    from_ = lane_ < own_items_ ? part_in(expert, first_part_) : nullptr;
     here_ = call_.pairs.ids == nullptr ? kLanes : __ballot_sync(kLanes, from_ != nullptr);
     if constexpr (kByThreads) {
 #pragma unroll 1
@@ -146,7 +145,7 @@ class OneTokenBlock {
       if (!lets_next_start_later()) let_next_kernel_start();
     }
     if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early_);
-    if (!kByThreads || !Sink::kWaitsForIds) wait_for_all_copies();
+    if constexpr (!kByThreads) wait_for_all_copies();
     if constexpr (Sink::kRoundsRow) {
       if constexpr (kByThreads) wait_for_first_copies(pipe_.slots);  // weights are on their way meanwhile
       round_octets(shared_ + (row_at(0) - base_), num_tiles_ * 8, row);
@@ -175,10 +174,14 @@ class OneTokenBlock {
 
   // The warp's part of an item, null where the expert is not here.
   __device__ __forceinline__ const std::uint8_t* matrix_of(const Item& item) const {
-    const std::uint32_t expert = expert_of_pair(item.pair);
+    return part_in(expert_of_pair(item.pair), part_in_first_expert(item));
+  }
+  __device__ __forceinline__ const std::uint8_t* part_in_first_expert(const Item& item) const {
+    return call_.matrices + std::uint64_t{item.row_group * pipe_.num_tiles + first_tile_} * kTileBytes;
+  }
+  __device__ __forceinline__ const std::uint8_t* part_in(std::uint32_t expert, const std::uint8_t* in_first) const {
     if (expert == kNoExpert) return nullptr;
-    const std::uint64_t group = std::uint64_t{expert} * call_.row_groups + item.row_group;
-    return call_.matrices + (group * pipe_.num_tiles + first_tile_) * kTileBytes;
+    return in_first + std::uint64_t{expert} * (call_.row_groups * pipe_.num_tiles) * kTileBytes;
   }
   // Two ways: by the warp, a group of copies for each turn,
   __device__ __forceinline__ void copy(std::uint32_t slot, std::uint32_t turn) {
@@ -306,7 +309,7 @@ class OneTokenBlock {
   std::uint32_t count_ = 0;
   std::uint32_t own_items_ = 0;
   Item item_;
-  const std::uint8_t* own_part_ = nullptr;  // of the lane's first item, if its expert were the first one
+  const std::uint8_t* first_part_ = nullptr;  // of the lane's first item, if its expert were the first one
   const std::uint8_t* from_ = nullptr;
   std::uint32_t here_ = 0;  // bit i: turn i's expert
   typename Sink::Early early_;
