@@ -144,7 +144,7 @@ class OneTokenBlock {
       ask_for_first(expert);
       if (!lets_next_start_later()) let_next_kernel_start();
     }
-    if constexpr (Sink::kAddsItems) sink_.look_up_late(*this, early_);
+    if constexpr (!Sink::kWaitsForIds) sink_.look_up_late(*this, early_);
     if constexpr (!kByThreads) wait_for_all_copies();
     if constexpr (Sink::kRoundsRow) {
       if constexpr (kByThreads) wait_for_first_copies(pipe_.slots);  // weights are on their way meanwhile
@@ -276,6 +276,7 @@ class OneTokenBlock {
         __syncthreads();
         early_ = sink_.early(*this, (turn + 1) << pipe_.teams_shift());
         sink_.look_up(*this, early_);
+        if constexpr (!Sink::kWaitsForIds) sink_.look_up_late(*this, early_);
         in_group = 0;
       }
     }

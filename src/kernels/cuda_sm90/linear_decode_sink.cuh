@@ -84,6 +84,7 @@ struct OneTokenLinearSink {
   struct Early {
     std::uint32_t feature = 0;
     float scale = 0.0F, offset = 0.0F;
+    float x_factor = 1.0F;
   };
   template <class Block>
   __device__ __forceinline__ Early early(const Block& block, std::uint32_t first) const {
@@ -97,15 +98,27 @@ struct OneTokenLinearSink {
   }
   template <class Block>
   __device__ __forceinline__ void look_up(const Block& /*block*/, Early& /*early*/) const {}
+  // What the kernel just ahead has written.
+  template <class Block>
+  __device__ __forceinline__ void look_up_late(const Block& /*block*/, Early& early) const {
+    if (kRounds) {
+      early.x_factor = row_scale().multiplier();
+    } else if (factor != nullptr) {
+      early.x_factor = *factor;
+    }
+  }
   template <class Block>
   __device__ __forceinline__ void finish(const Block& block, std::uint32_t first, std::uint32_t num,
                                          const Early& early) const {
     for (std::uint32_t i = threadIdx.x; i < num * 16; i += blockDim.x) {
-      const Early e = i == threadIdx.x ? early : this->early(block, first + (i - threadIdx.x) / 16);
+      Early e = early;
+      if (i != threadIdx.x) {
+        e = this->early(block, first + (i - threadIdx.x) / 16);
+        look_up_late(block, e);
+      }
       const float sum = block.sum_of(i / 16, i % 16) * e.scale;
       if (e.feature < linear.num_features) {
-        const float x_factor = kRounds ? row_scale().multiplier() : factor == nullptr ? 1.0F : *factor;
-        linear.put(0, e.feature, __fmaf_rn(sum, x_factor, e.offset));
+        linear.put(0, e.feature, __fmaf_rn(sum, e.x_factor, e.offset));
       }
     }
   }
