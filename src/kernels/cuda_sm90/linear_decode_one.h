@@ -39,6 +39,7 @@ struct OneTokenNeeds {
   std::uint32_t num_blocks = 0;  // among which they are divided
   std::uint32_t unit_shift = 0;  // 2^ of it items stay together in a block; num_items is a multiple of them
   bool rows_differ = false;      // each item has its own activations
+  std::uint32_t min_turns = 1;   // where that takes no more time
   std::uint32_t max_slots = 0;   // kMaxCopyGroups where threads copy, else up to 32
   std::uint32_t max_bytes = 0;
 };

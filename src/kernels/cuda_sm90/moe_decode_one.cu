@@ -27,6 +27,8 @@ OneTokenPipe pipe_of_fc1(const MoeProblem& p, std::uint32_t num_sms, std::uint32
   needs.num_items = p.top_k * fc1_groups(p);
   needs.unit_shift = p.gated() && p.activation == Activation::kNvfp4Static ? 1 : 0;
   needs.num_blocks = std::min(num_sms, needs.num_items >> needs.unit_shift);
+  // Some weights are multiplied while others come; rounding x takes that time, too.
+  needs.min_turns = p.activation == Activation::kNvfp4Static ? 1 : 2;
   needs.max_slots = kMaxCopyGroups;
   needs.max_bytes = max_bytes;
   OneTokenPipe pipe = make_one_token_pipe(needs);
