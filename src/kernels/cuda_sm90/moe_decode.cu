@@ -48,6 +48,9 @@ template <class Sink>
 Status launch_items(const Call& c, const DecodeExpert& e, const DecodeCall& call, const Sink& sink) {
   const std::uint32_t num_items = e.max_chunks(c.args.num_tokens) * call.matrices.row_groups.value;
   const std::uint32_t num_blocks = std::min(c.machine.num_sms * call.pipe.blocks_per_sm, num_items);
+  if constexpr (Sink::kSharedByTwo) {
+    if (call.pipe.split == 2) return launch_blocks<Sink, 2>(c, call, sink, num_blocks);
+  }
   return call.pipe.split == 1 ? launch_blocks<Sink, 1>(c, call, sink, num_blocks)
                               : launch_blocks<Sink, 4>(c, call, sink, num_blocks);
 }
@@ -228,8 +231,10 @@ Status run_shared(const Call& c) {
 Result<DeviceMoePlan> plan(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   const DeviceMoePlan plan = moe_nvfp4_bf16_mma_bulk_offer().outline(problem, caps, max_tokens);
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 1, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 2, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<true>, 4, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 1, 1>, caps)));
+  NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 2, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<Fc1Sink<false>, 4, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<PartialSink, 1, 1>, caps)));
   NVFP4_RETURN_IF_ERROR((allow_shared_bytes(kName, decode_kernel<PartialSink, 4, 1>, caps)));

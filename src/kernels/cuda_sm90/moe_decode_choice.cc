@@ -1,6 +1,7 @@
 #include "kernels/cuda_sm90/moe_decode_choice.h"
 
 #include <array>
+#include <cmath>
 #include <span>
 
 #include "kernels/cuda_shared/moe_rounding.h"
@@ -15,11 +16,11 @@ constexpr std::uint32_t tiles_of(std::uint32_t cols) {
 }
 
 // Warps that share an item, warps, slots, tiles of a piece, buffers of rows, blocks of a multiprocessor; as measured.
-// Few items: fewer of a multiprocessor than so many warps.
+// Few items of FC2: fewer of a multiprocessor than so many warps.
 using Ways = std::span<const DecodeWay>;
-constexpr std::uint32_t kFewFc1Warps = 8;
 constexpr std::uint32_t kFewFc2Warps = 16;
 constexpr std::array<DecodeWay, 3> kFewItemsFc1 = {{{4, 12, 1, 8, 1, 2}, {4, 16, 2, 8, 1, 1}, {4, 8, 2, 4, 1, 1}}};
+constexpr std::array<DecodeWay, 2> kPairedFc1 = {{{2, 16, 2, 8, 2, 1}, {2, 16, 2, 4, 2, 1}}};
 constexpr std::array<DecodeWay, 7> kFc1 = {{{1, 16, 2, 8, 2, 1},
                                             {1, 12, 2, 11, 2, 1},
                                             {1, 16, 2, 8, 1, 1},
@@ -42,9 +43,14 @@ constexpr std::array<DecodeWay, 4> kTokenFc2 = {
 // At least: small blocks would leave some multiprocessors more of the next kernel's blocks than others.
 constexpr std::uint32_t kTokenFc2Bytes = 116U << 10;
 
-bool has_few_items(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens, std::uint32_t row_groups,
-                   std::uint32_t warps) {
-  return e.max_chunks(tokens) * row_groups < warps * machine.num_sms;
+// A block's warps take items in rounds, and in the last one many may have nothing to do: then two share an item of FC1
+// if that saves a sixth of the time, four if it saves a quarter.
+std::uint32_t warps_of_fc1_item(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
+  constexpr std::uint32_t kWarps = 16;
+  const double items = e.expected_chunks(tokens) * e.fc1_groups() / machine.num_sms;
+  const auto time = [&](std::uint32_t split) { return std::ceil(items * split / kWarps) / split; };
+  const std::uint32_t few = time(2) < 0.84 * time(1) ? 2 : 1;
+  return time(4) < 0.75 * time(few) ? 4 : few;
 }
 
 DecodePipe pipe_of_fc1(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
@@ -53,8 +59,13 @@ DecodePipe pipe_of_fc1(const DecodeExpert& e, const DecodeMachine& machine, std:
   needs.rows_stay = e.num_rows(tokens) <= kFewRows;
   needs.row_slots = std::min(e.num_rows(tokens), kDecodeChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
-  const bool has_few = has_few_items(e, machine, tokens, e.fc1_groups(), kFewFc1Warps);
-  return choose_decode_pipe(has_few ? Ways{kFewItemsFc1} : Ways{kFc1}, needs, machine.memory);
+  const std::uint32_t split = warps_of_fc1_item(e, machine, tokens);
+  if (split != 1) {
+    const DecodePipe pipe =
+        choose_decode_pipe(split == 2 ? Ways{kPairedFc1} : Ways{kFewItemsFc1}, needs, machine.memory);
+    if (pipe.slots != 0) return pipe;
+  }
+  return choose_decode_pipe(kFc1, needs, machine.memory);
 }
 
 DecodePipe pipe_of_fc2(const DecodeExpert& e, const DecodeMachine& machine, std::uint32_t tokens) {
@@ -63,7 +74,7 @@ DecodePipe pipe_of_fc2(const DecodeExpert& e, const DecodeMachine& machine, std:
   needs.rows_stay = e.num_pairs(tokens) <= kDecodeChunk;
   needs.row_slots = std::min(e.num_pairs(tokens), kDecodeChunk);
   needs.chunk_bytes = e.chunk_bytes(tokens);
-  if (has_few_items(e, machine, tokens, e.fc2_groups(), kFewFc2Warps)) {
+  if (e.max_chunks(tokens) * e.fc2_groups() < kFewFc2Warps * machine.num_sms) {
     const DecodePipe pipe = choose_decode_pipe(kFewItemsFc2, needs, machine.memory);
     if (pipe.slots != 0) return pipe;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/contract/device_moe.h"
@@ -30,6 +31,11 @@ struct DecodeExpert {
   [[nodiscard]] std::uint32_t max_chunks(std::uint32_t tokens) const {
     return top_k == 0 ? (tokens + kDecodeChunk - 1) / kDecodeChunk
                       : max_decode_chunks(num_pairs(tokens), num_experts, kDecodeChunk);
+  }
+  // If tokens choose their experts at random. A chunk holds the tokens of most experts.
+  [[nodiscard]] double expected_chunks(std::uint32_t tokens) const {
+    if (top_k == 0) return max_chunks(tokens);
+    return num_experts * (1.0 - std::pow(1.0 - static_cast<double>(top_k) / num_experts, tokens));
   }
   [[nodiscard]] std::uint32_t chunk_bytes(std::uint32_t tokens) const {
     if (top_k == 0) return 0;

@@ -19,6 +19,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 template <bool kGated>
 struct Fc1Sink {
   static constexpr bool kOneRowGroup = false;
+  static constexpr bool kSharedByTwo = true;  // two warps may share an item
   static constexpr DecodeIds kIds = DecodeIds::kAny;
   static constexpr bool kRowsArePairs = false;
   [[nodiscard]] __device__ __forceinline__ bool ids_are_early() const { return knows_ids; }
@@ -78,6 +79,7 @@ struct Fc1Sink {
 // FC2 for combine_experts().
 struct PartialSink {
   static constexpr bool kOneRowGroup = false;
+  static constexpr bool kSharedByTwo = false;
   static constexpr DecodeIds kIds = DecodeIds::kAny;
   static constexpr bool kRowsArePairs = true;
   [[nodiscard]] static constexpr __device__ bool ids_are_early() { return true; }
