@@ -43,7 +43,7 @@ class DecodeBlock {
         lane_(threadIdx.x % 32),
         first_tile_(call.matrices.num_tiles * (warp_ % kSplit) / kSplit),
         end_tile_(call.matrices.num_tiles * (warp_ % kSplit + 1) / kSplit),
-        own_barriers_(base_ + pipe_.barriers_at + 8 * (2 + warp_ * pipe_.slots)),
+        own_barriers_(base_ + pipe_.barriers_at + 8 * (kRowBarriers + warp_ * pipe_.slots)),
         own_slots_(warp_ * pipe_.slots * pipe_.piece_tiles * kTileBytes),
         chunks_(shared + call.pipe.chunks_at, call.pairs) {
     pin(own_barriers_), pin(own_slots_);  // computed once
@@ -122,14 +122,16 @@ class DecodeBlock {
     return sink_.early(call_);
   }
 
-  // Barriers: rows, then the slots of each warp; then two counters of the warps that left a buffer of rows.
+  // Barriers: a buffer's rows are there, and all lanes have left them; then the slots of each warp; then two counters
+  // of the warps that left.
   __device__ __forceinline__ std::uint32_t rows_full(std::uint32_t buffer) const {
     return base_ + pipe_.barriers_at + 8 * buffer;
   }
+  __device__ __forceinline__ std::uint32_t rows_left(std::uint32_t buffer) const { return rows_full(2 + buffer); }
   __device__ __forceinline__ std::uint32_t slot_full(std::uint32_t slot) const { return own_barriers_ + 8 * slot; }
   __device__ __forceinline__ std::uint32_t* num_left(std::uint32_t buffer) const {
-    return reinterpret_cast<std::uint32_t*>(shared_ + pipe_.barriers_at + 8 * (2 + pipe_.num_warps * pipe_.slots)) +
-           buffer;
+    const std::uint32_t barriers = kRowBarriers + pipe_.num_warps * pipe_.slots;
+    return reinterpret_cast<std::uint32_t*>(shared_ + pipe_.barriers_at + 8 * barriers) + buffer;
   }
   // A warp's own: it need not wait for others before it asks for weights.
   __device__ __forceinline__ void init_slots() const {
@@ -142,6 +144,7 @@ class DecodeBlock {
     if (rows_stay() || warp_ != 0) return;
     if (lane_ < 2) {
       init_barrier(rows_full(lane_), 1);
+      init_barrier(rows_left(lane_), 32 * pipe_.num_warps);
       *num_left(lane_) = 0;
     }
     publish_barriers();
@@ -285,20 +288,17 @@ class DecodeBlock {
     const std::uint32_t turn = turn_of(items, chunk);
     wait_in_loop(rows_full(buffer_of(turn)), parity_of(turn));
   }
-  // The last warp that leaves a chunk asks for the rows that take its place.
+  // The last warp that leaves a chunk asks for the rows that take its place: it does not wait long for all lanes.
   __device__ __forceinline__ void leave_rows(const Items& items, std::uint32_t chunk) const {
-    __syncwarp();
+    const std::uint32_t turn = turn_of(items, chunk);
+    const std::uint32_t buffer = buffer_of(turn);
+    arrive(rows_left(buffer));
     std::uint32_t num_before = 0;
-    if (lane_ == 0) {
-      std::uint32_t* const left = num_left(buffer_of(turn_of(items, chunk)));
-      __threadfence_block();  // the warp's loads of rows come before
-      num_before = atomicAdd(left, 1U);
-      __threadfence_block();
-      if (num_before == pipe_.num_warps - 1) *left = 0;
-    }
-    num_before = __shfl_sync(kLanes, num_before, 0);
-    if (num_before != pipe_.num_warps - 1 || chunk + pipe_.row_buffers > items.last_chunk) return;
-    ask_for_rows(items, chunk + pipe_.row_buffers);
+    if (lane_ == 0) num_before = atomicAdd(num_left(buffer), 1U);
+    if (__shfl_sync(kLanes, num_before, 0) != pipe_.num_warps - 1) return;
+    wait_in_loop(rows_left(buffer), parity_of(turn));
+    if (lane_ == 0) *num_left(buffer) = 0;
+    if (chunk + pipe_.row_buffers <= items.last_chunk) ask_for_rows(items, chunk + pipe_.row_buffers);
   }
   // Every warp passes every chunk of the block, whether it has items of it or not.
   __device__ __forceinline__ void pass_to(const Items& items, std::uint32_t& chunk, std::uint32_t to) const {

@@ -40,7 +40,7 @@ DecodePipe pipe_of(const DecodeWay& way, const DecodeNeeds& needs) {
   pipe.results_at = pipe.sums_at + sum_bytes;
   pipe.chunks_at = pipe.results_at + aligned(needs.result_bytes);
   pipe.barriers_at = pipe.chunks_at + aligned(needs.chunk_bytes);
-  pipe.num_bytes = pipe.barriers_at + (2 + way.num_warps * way.slots + 1) * kBarrierBytes;
+  pipe.num_bytes = pipe.barriers_at + (kRowBarriers + way.num_warps * way.slots + 1) * kBarrierBytes;
   return pipe;
 }
 

@@ -11,6 +11,7 @@
 namespace nvfp4::kernels::cuda_sm90 {
 
 inline constexpr std::uint32_t kMaxDecodeThreads = 512;
+inline constexpr std::uint32_t kRowBarriers = 4;  // of two buffers: rows are there, all have left them
 
 struct DecodePipe {
   std::uint32_t split = 0;
