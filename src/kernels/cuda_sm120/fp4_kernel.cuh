@@ -19,6 +19,14 @@
 
 namespace nvfp4::kernels::cuda_sm120 {
 
+// Of a warp that has read a stage. Where FP4 products are emulated all lanes arrive: racecheck, which runs there, takes
+// an arrival for the arriving lane's alone.
+#if defined(NVFP4_EMULATE_FP4_MMA)
+inline constexpr std::uint32_t kArrivingLanes = 32;
+#else
+inline constexpr std::uint32_t kArrivingLanes = 1;
+#endif
+
 template <std::uint32_t kShapeIdx>
 class Fp4Block {
  public:
@@ -45,7 +53,7 @@ class Fp4Block {
         multiply_.add_chunk(stages + ring.stage * kShape.stage_bytes(),
                             min(call_.k_tiles - chunk * kChunkTiles, kChunkTiles), sums);
         __syncwarp();
-        if (threadIdx.x % 32 == 0) arrive(empty + 8 * ring.stage);
+        if (threadIdx.x % 32 < kArrivingLanes) arrive(empty + 8 * ring.stage);
       }
       if constexpr (kShape.depth_warps > 1) add_warps(sums);
       if (call_.num_splits > 1 && !add_splits(item, sums)) continue;
@@ -162,7 +170,7 @@ __global__ void __launch_bounds__(kFp4Shapes[kShapeIdx].threads(), kFp4Shapes[kS
   if (threadIdx.x == 0) {
     for (std::uint32_t i = 0; i < kShape.stages; ++i) {
       init_barrier(full + 8 * i, 1);
-      init_barrier(empty + 8 * i, kShape.warps());
+      init_barrier(empty + 8 * i, kShape.warps() * kArrivingLanes);
     }
     publish_barriers();
   }
