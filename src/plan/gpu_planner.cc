@@ -210,8 +210,9 @@ class OfferPlanner {
     if (std::string why = refusal_of(offer, problem_, gpu_.caps, deployment_, num_tokens); !why.empty()) return why;
     if (line_.is_forced) return fmt::format("serves it, too; {} was asked for", chosen.name);
     if (!ranges_.empty()) return measured_rejection(*measured_, offer.name, chosen.name, num_tokens);
-    if (num_tokens > offer.best_max_tokens) {
-      return fmt::format("serves it, too; {} is faster for more than {} tokens", chosen.name, offer.best_max_tokens);
+    if (!is_best(offer, problem_, gpu_.caps, num_tokens)) {
+      return fmt::format("serves it, too; {} is faster for more than {} tokens", chosen.name,
+                         offer.best_max_tokens(problem_, gpu_.caps));
     }
     return fmt::format("serves it, too; {} comes first", chosen.name);
   }

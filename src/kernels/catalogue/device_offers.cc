@@ -53,7 +53,7 @@ Result<const DeviceMoeOffer*> choose_offer(const MoeProblem& problem, const Devi
   return choose_kernel(
       device_moe_offers(), what, where, kernel_name,
       [&](const DeviceMoeOffer& offer) { return refusal_of(offer, problem, caps, max_tokens, refusal); },
-      [&](const DeviceMoeOffer& offer) { return max_tokens <= offer.best_max_tokens; });
+      [&](const DeviceMoeOffer& offer) { return is_best(offer, problem, caps, max_tokens); });
 }
 
 Result<const DeviceLinearOffer*> choose_offer(const DeviceLinearProblem& problem, const DeviceCaps& caps,
@@ -65,7 +65,7 @@ Result<const DeviceLinearOffer*> choose_offer(const DeviceLinearProblem& problem
   return choose_kernel(
       device_linear_offers(), what, where, kernel_name,
       [&](const DeviceLinearOffer& offer) { return refusal_of(offer, problem, caps, max_tokens, refusal); },
-      [&](const DeviceLinearOffer& offer) { return max_tokens <= offer.best_max_tokens; });
+      [&](const DeviceLinearOffer& offer) { return is_best(offer, problem, caps, max_tokens); });
 }
 
 }  // namespace nvfp4::kernels

@@ -31,8 +31,7 @@ Status note(std::string_view name, const DeviceLinearPlan& plan, const DeviceLin
 const std::array<DeviceLinearKernel, 2> kKernels = {{
     {"few", nullptr, nullptr,
      [](const DeviceLinearPlan& plan, const DeviceLinearWeight& /*weight*/, const DeviceLinearArgs& args,
-        const DeviceWorkspace& workspace, DeviceStream /*stream*/) { return note("few", plan, args, workspace); },
-     8},
+        const DeviceWorkspace& workspace, DeviceStream /*stream*/) { return note("few", plan, args, workspace); }},
     {"many", nullptr, nullptr,
      [](const DeviceLinearPlan& plan, const DeviceLinearWeight& /*weight*/, const DeviceLinearArgs& args,
         const DeviceWorkspace& workspace, DeviceStream /*stream*/) { return note("many", plan, args, workspace); }},

@@ -12,7 +12,6 @@
 
 #include <array>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 
@@ -93,8 +92,6 @@ struct DeviceLinearKernel {
                                    std::uint32_t max_tokens);
   Status (*run)(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const DeviceLinearArgs& args,
                 const DeviceWorkspace& workspace, DeviceStream stream);
-  // For more tokens than these another kernel that serves the problem is faster.
-  std::uint32_t best_max_tokens = std::numeric_limits<std::uint32_t>::max();
   DeviceWeightLayout nvfp4_layout = DeviceWeightLayout::kFragment16x64;  // in which it reads NVFP4 weights
 };
 

@@ -115,8 +115,6 @@ struct DeviceMoeKernel {
   Result<DeviceMoePlan> (*plan)(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens);
   Status (*run)(const DeviceMoePlan& plan, const DeviceMoeWeights& weights, const DeviceMoeArgs& args,
                 const DeviceWorkspace& workspace, DeviceStream stream);
-  // For more tokens than these another kernel that serves the problem is faster.
-  std::uint32_t best_max_tokens = std::numeric_limits<std::uint32_t>::max();
   DeviceWeightLayout nvfp4_layout = DeviceWeightLayout::kFragment16x64;  // in which it reads NVFP4 weights
 };
 

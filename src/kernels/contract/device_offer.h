@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 
@@ -30,8 +29,8 @@ struct DeviceOffer {
   // For a problem that is not refused: the kernel's plan, but for what only the device itself can tell.
   Plan (*outline)(const Problem& problem, const DeviceCaps& caps, std::uint32_t max_tokens);
   DeviceSpeed (*speed)(const DeviceCaps& caps);
-  // For more tokens than these another kernel that serves the problem is faster.
-  std::uint32_t best_max_tokens = std::numeric_limits<std::uint32_t>::max();
+  // For more tokens than these another kernel that serves the problem is faster. Null: for no number.
+  std::uint32_t (*best_max_tokens)(const Problem& problem, const DeviceCaps& caps) = nullptr;
   DeviceWeightLayout nvfp4_layout = DeviceWeightLayout::kFragment16x64;  // in which it reads NVFP4 weights
   // In microseconds, where the kernel knows more than its speed; null otherwise.
   double (*time_us)(const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) = nullptr;
@@ -41,6 +40,12 @@ struct DeviceOffer {
 };
 using DeviceLinearOffer = DeviceOffer<DeviceLinearProblem, DeviceLinearPlan>;
 using DeviceMoeOffer = DeviceOffer<MoeProblem, DeviceMoePlan>;
+
+template <class Problem, class Plan>
+[[nodiscard]] bool is_best(const DeviceOffer<Problem, Plan>& offer, const Problem& problem, const DeviceCaps& caps,
+                           std::uint32_t max_tokens) {
+  return offer.best_max_tokens == nullptr || max_tokens <= offer.best_max_tokens(problem, caps);
+}
 
 // A tiling's words; num_parts: of K.
 [[nodiscard]] inline std::string tiling_text(std::uint32_t rows, std::uint32_t tokens, std::uint32_t num_parts = 1) {
@@ -57,7 +62,7 @@ template <class Offer>
 
 template <class Kernel, class Offer>
 [[nodiscard]] Kernel kernel_of(const Offer& offer, decltype(Kernel::plan) plan, decltype(Kernel::run) run) {
-  return {offer.name, offer.refusal, plan, run, offer.best_max_tokens, offer.nvfp4_layout};
+  return {offer.name, offer.refusal, plan, run, offer.nvfp4_layout};
 }
 
 }  // namespace nvfp4::kernels

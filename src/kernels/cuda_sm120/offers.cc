@@ -1,7 +1,6 @@
 #include "kernels/cuda_sm120/offers.h"
 
 #include <algorithm>
-#include <limits>
 #include <string>
 
 #include "kernels/cuda_shared/quantize_activations.h"
@@ -10,8 +9,6 @@
 
 namespace nvfp4::kernels::cuda_sm120 {
 namespace {
-
-constexpr std::uint32_t kAnyTokens = std::numeric_limits<std::uint32_t>::max();
 
 DeviceSpeed linear_speed(const DeviceCaps& /*caps*/) { return {0.75, 0.5, 0.1, 3.5, true}; }
 DeviceSpeed expert_speed(const DeviceCaps& /*caps*/) { return {0.65, 0.4, 0.3, 12, true}; }
@@ -101,7 +98,7 @@ LinearPlaces linear_places(const DeviceLinearPlan& plan) {
 
 const DeviceLinearOffer& linear_nvfp4_nvfp4_mma_offer() {
   static constexpr DeviceLinearOffer kOffer =
-      with_tiling(DeviceLinearOffer{"linear_nvfp4_nvfp4_mma", refuse_linear, outline_linear, linear_speed, kAnyTokens,
+      with_tiling(DeviceLinearOffer{"linear_nvfp4_nvfp4_mma", refuse_linear, outline_linear, linear_speed, nullptr,
                                     DeviceWeightLayout::kBlockScaled16x64},
                   linear_tiling);
   return kOffer;
@@ -109,7 +106,7 @@ const DeviceLinearOffer& linear_nvfp4_nvfp4_mma_offer() {
 
 const DeviceMoeOffer& moe_nvfp4_nvfp4_mma_offer() {
   static constexpr DeviceMoeOffer kOffer =
-      with_tiling(DeviceMoeOffer{"moe_nvfp4_nvfp4_mma", refuse_moe, outline_moe, expert_speed, kAnyTokens,
+      with_tiling(DeviceMoeOffer{"moe_nvfp4_nvfp4_mma", refuse_moe, outline_moe, expert_speed, nullptr,
                                  DeviceWeightLayout::kBlockScaled16x64},
                   expert_tiling);
   return kOffer;

@@ -1,5 +1,6 @@
 #include "kernels/cuda_sm90/decode_offers.h"
 
+#include <algorithm>
 #include <string>
 
 #include "kernels/cuda_shared/quantize_activations.h"
@@ -11,10 +12,19 @@
 namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
-constexpr std::uint32_t kBestLinearTokens = 8;  // wgmma takes 16 in the same time
-
 DeviceSpeed linear_speed(const DeviceCaps& /*caps*/) { return {0.63, 0.1, 0.2, 2.3}; }
 DeviceSpeed expert_speed(const DeviceCaps& /*caps*/) { return {0.66, 0.2, 0.3, 5}; }
+
+// wgmma takes 16 tokens in the same time as one. Rows take shared memory from weights; as measured on an H200, that
+// matters most where a multiprocessor has a few items.
+std::uint32_t best_linear_tokens(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
+  constexpr std::uint64_t kMost = 8;
+  const double items = static_cast<double>(problem.out_features) / 16 / caps.num_sms;
+  const std::uint64_t row_bytes = std::uint64_t{2} * problem.in_features;
+  const std::uint64_t most_bytes = items <= 2 ? 112U << 10 : items < 8 ? 78U << 10 : 128U << 10;
+  const std::uint64_t fewest = 2 * row_bytes <= 116U << 10 ? 2 : 1;
+  return static_cast<std::uint32_t>(std::clamp(most_bytes / row_bytes, fewest, kMost));
+}
 
 std::string refuse_linear(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (caps.sm != 90) return "only for compute capability 9.0";
@@ -74,8 +84,8 @@ DeviceMoePlan outline_moe(const MoeProblem& problem, const DeviceCaps& caps, std
 const DeviceLinearOffer& linear_nvfp4_bf16_mma_bulk_offer() {
   static constexpr DeviceLinearOffer kOffer = [] {
     DeviceLinearOffer offer{"linear_nvfp4_bf16_mma_bulk", refuse_linear, outline_linear, linear_speed,
-                            kBestLinearTokens};
-    offer.version = 2;
+                            best_linear_tokens};
+    offer.version = 3;
     return offer;
   }();
   return kOffer;
@@ -84,7 +94,7 @@ const DeviceLinearOffer& linear_nvfp4_bf16_mma_bulk_offer() {
 const DeviceMoeOffer& moe_nvfp4_bf16_mma_bulk_offer() {
   static constexpr DeviceMoeOffer kOffer = [] {
     DeviceMoeOffer offer{"moe_nvfp4_bf16_mma_bulk", refuse_moe, outline_moe, expert_speed};
-    offer.version = 2;
+    offer.version = 3;
     return offer;
   }();
   return kOffer;

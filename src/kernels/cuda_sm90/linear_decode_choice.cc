@@ -13,8 +13,8 @@ constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { retu
 
 // Warps that share an item, warps, slots, tiles of a piece, buffers of rows, blocks of a multiprocessor; as measured.
 using Ways = std::span<const DecodeWay>;
-constexpr std::array<DecodeWay, 4> kOneToken = {
-    {{4, 12, 2, 5, 1, 2}, {8, 8, 2, 10, 1, 2}, {8, 16, 2, 10, 1, 1}, {8, 8, 2, 5, 1, 1}}};
+constexpr std::array<DecodeWay, 5> kOneToken = {
+    {{4, 12, 2, 5, 1, 2}, {8, 8, 2, 10, 1, 2}, {8, 16, 2, 10, 1, 1}, {8, 16, 2, 8, 1, 1}, {8, 8, 2, 5, 1, 1}}};
 constexpr std::array<DecodeWay, 6> kFewItems = {{{8, 16, 2, 10, 1, 1},
                                                  {4, 12, 2, 10, 1, 1},
                                                  {8, 16, 2, 5, 1, 1},
