@@ -31,11 +31,38 @@ endif()
 # Sources of CUDA rooms that every build has: what is known of their kernels without CUDA.
 set(NVFP4_HOST_PARTS "[/_](offers|choice|pipe|plan|sizes|rounding|workspace)\\.cc$")
 
-# nvfp4_cuda_room(NAME ROOMS room... LINK library... TEST_ROOMS room... ARCHITECTURES architecture...): a room of src/
-# with CUDA code. Sources are its .cu and .cc files; x_test.cu and x_test.cc go into <room>_test, which ctest runs
-# under the label gpu where there is a device. Where nvcc is not: <room>_host alone, with the files of NVFP4_HOST_PARTS.
+# nvfp4_families(ARCHITECTURES OPTIONS): takes GPUs out of the list ARCHITECTURES that have the same instructions here;
+# the OPTIONS make machine code for each of them, from one PTX for each family: half of the compiler's work, done once.
+function(nvfp4_families list_name options_name)
+  set(left ${${list_name}})
+  set(flags "")
+  set(families "80 80 86 89")  # the PTX, and for whom
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.9)
+    list(APPEND families "120f 120a 121a")
+  endif()
+  foreach(family IN LISTS families)
+    separate_arguments(family)
+    list(POP_FRONT family ptx)
+    foreach(architecture IN LISTS family)
+      if("${architecture}-real" IN_LIST left)
+        list(REMOVE_ITEM left ${architecture}-real)
+        list(APPEND flags --generate-code=arch=compute_${ptx},code=[sm_${architecture}])
+      endif()
+    endforeach()
+  endforeach()
+  if(NOT left)
+    set(left OFF)
+  endif()
+  set(${list_name} "${left}" PARENT_SCOPE)
+  set(${options_name} "${flags}" PARENT_SCOPE)
+endfunction()
+
+# nvfp4_cuda_room(NAME ROOMS room... LINK library... TEST_ROOMS room... ARCHITECTURES architecture... APART file...): a
+# room of src/ with CUDA code. Sources are its .cu and .cc files; x_test.cu and x_test.cc go into <room>_test, which
+# ctest runs under the label gpu where there is a device; APART as in rooms.cmake. Where nvcc is not: <room>_host alone,
+# with the files of NVFP4_HOST_PARTS.
 function(nvfp4_cuda_room name)
-  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK;TEST_ROOMS;ARCHITECTURES" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "ROOMS;LINK;TEST_ROOMS;ARCHITECTURES;APART" ${ARGN})
   string(REPLACE "/" "_" target "${name}")
   file(GLOB host_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc")
   list(FILTER host_sources INCLUDE REGEX "${NVFP4_HOST_PARTS}")
@@ -57,16 +84,7 @@ function(nvfp4_cuda_room name)
   if(NOT ROOM_ARCHITECTURES)
     set(ROOM_ARCHITECTURES ${NVFP4_CUDA_ARCHITECTURES})
   endif()
-  # sm_86 and sm_89 have no instruction here that sm_80 lacks: half of the compiler's work is done once for all three.
-  set(like_sm80 "")
-  if("80-real" IN_LIST ROOM_ARCHITECTURES)
-    foreach(architecture 86 89)
-      if("${architecture}-real" IN_LIST ROOM_ARCHITECTURES)
-        list(REMOVE_ITEM ROOM_ARCHITECTURES ${architecture}-real)
-        list(APPEND like_sm80 --generate-code=arch=compute_80,code=[sm_${architecture}])
-      endif()
-    endforeach()
-  endif()
+  nvfp4_families(ROOM_ARCHITECTURES of_families)
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cu"
        "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc")
   set(tests ${sources})
@@ -76,7 +94,7 @@ function(nvfp4_cuda_room name)
   if(sources)
     add_library(nvfp4_${target} STATIC ${sources})
     set_target_properties(nvfp4_${target} PROPERTIES CUDA_ARCHITECTURES "${ROOM_ARCHITECTURES}")
-    target_compile_options(nvfp4_${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${NVFP4_CUDA_OPTIONS};${like_sm80}>")
+    target_compile_options(nvfp4_${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${NVFP4_CUDA_OPTIONS};${of_families}>")
     target_link_libraries(nvfp4_${target} PRIVATE CUDA::cudart_static)
     nvfp4_precompiled(nvfp4_${target} rooms)
     add_dependencies(cuda_kernels nvfp4_${target})
@@ -95,6 +113,8 @@ function(nvfp4_cuda_room name)
 
   if(NVFP4_TESTS AND tests)
     nvfp4_gpu_test(${target}_test ${tests})
+    list(TRANSFORM ROOM_APART REPLACE "(.+)" "${CMAKE_CURRENT_SOURCE_DIR}/${name}/\\1.cc")
+    set_source_files_properties(${ROOM_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     set_target_properties(${target}_test PROPERTIES CUDA_ARCHITECTURES "${ROOM_ARCHITECTURES}")
     target_link_libraries(${target}_test PRIVATE nvfp4_${target})
     foreach(room IN LISTS ROOM_TEST_ROOMS)
@@ -110,6 +130,7 @@ function(nvfp4_gpu_test name)
   target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${NVFP4_CUDA_OPTIONS}>"
     $<$<COMPILE_LANGUAGE:CXX>:${NVFP4_TEST_OPTIMIZATION}>)
   nvfp4_precompiled(${name} tests ${NVFP4_TEST_OPTIMIZATION})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${NVFP4_TOGETHER})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE nvfp4_device CUDA::cudart_static GTest::gtest GTest::gmock)
   target_compile_definitions(${name} PRIVATE NVFP4_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")

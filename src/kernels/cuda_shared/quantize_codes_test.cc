@@ -23,7 +23,7 @@ using Layout = QuantizedRows256;
 using support::GpuArray;
 using support::GpuQueue;
 
-struct Rows {
+struct ValueRows {
   Activation activation;
   QuantizerRule rule;
   std::uint32_t in_features;
@@ -36,7 +36,7 @@ struct Found {
   std::vector<float> row_scale;
 };
 
-void expect_row(const Rows& rows, std::size_t row, const Found& found) {
+void expect_row(const ValueRows& rows, std::size_t row, const Found& found) {
   const std::vector<float>& values = rows.values[row];
   const std::size_t num_rows = rows.values.size();
   float amax = 0.0F;
@@ -68,7 +68,7 @@ void expect_row(const Rows& rows, std::size_t row, const Found& found) {
 
 class QuantizeCodesTest : public ::testing::Test {
  protected:
-  [[nodiscard]] Found run(const Rows& rows, QuantizeCodes quantize) const {
+  [[nodiscard]] Found run(const ValueRows& rows, QuantizeCodes quantize) const {
     const std::size_t num_rows = rows.values.size();
     const GpuArray<std::uint8_t> codes(queue_, Layout::num_bytes(num_rows, rows.in_features));
     const GpuArray<float> row_scale(queue_, num_rows);
@@ -83,7 +83,7 @@ class QuantizeCodesTest : public ::testing::Test {
     queue_.expect_ok(quantize_codes(quantize, queue_.get()));
     return {codes.host(), row_scale.host()};
   }
-  void expect_exact_bf16(const Rows& rows) const {
+  void expect_exact_bf16(const ValueRows& rows) const {
     std::vector<Bf16Bits> bits;
     for (const auto& row : rows.values) {
       for (const float value : row) bits.push_back(encode_bf16(value));
@@ -94,7 +94,7 @@ class QuantizeCodesTest : public ::testing::Test {
     const Found found = run(rows, quantize);
     for (std::size_t row = 0; row < rows.values.size(); ++row) expect_row(rows, row, found);
   }
-  void expect_exact_f32(const Rows& rows) const {
+  void expect_exact_f32(const ValueRows& rows) const {
     std::vector<float> all;
     for (const auto& row : rows.values) all.insert(all.end(), row.begin(), row.end());
     const GpuArray<float> values(queue_, all);
@@ -105,9 +105,9 @@ class QuantizeCodesTest : public ::testing::Test {
   }
 
   // Blocks of every size, zeros of both signs; now and then a row that is not finite.
-  Rows random_rows(Activation activation, QuantizerRule rule, std::size_t num_rows, std::uint32_t in_features,
-                   float power, bool is_bf16) {
-    Rows rows{activation, rule, in_features, {}, std::exp2(power) * 0.0007F};
+  ValueRows random_rows(Activation activation, QuantizerRule rule, std::size_t num_rows, std::uint32_t in_features,
+                        float power, bool is_bf16) {
+    ValueRows rows{activation, rule, in_features, {}, std::exp2(power) * 0.0007F};
     if (rule == QuantizerRule::kCompressedTensors && activation == Activation::kNvfp4Static) {
       rows.input_scale = 1.0F / rows.input_scale;
     }
@@ -152,7 +152,7 @@ TEST_F(QuantizeCodesTest, ScalesFarFromOne) {
   for (const float power : {-140.0F, -125.0F, -70.0F, 70.0F, 120.0F}) {
     for (const Activation activation : {Activation::kNvfp4Static, Activation::kNvfp4Dynamic}) {
       for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
-        Rows rows = random_rows(activation, rule, 5, 192, power, true);
+        ValueRows rows = random_rows(activation, rule, 5, 192, power, true);
         rows.input_scale = std::max(std::exp2(power) * 0.0007F, 0x1p-140F);
         expect_exact_bf16(rows);
         rows.input_scale = 0.01F;
@@ -167,7 +167,7 @@ TEST_F(QuantizeCodesTest, ScalesFarFromOne) {
 // Every BF16 number in blocks that begin with the largest: ties, and what is below the least code.
 TEST_F(QuantizeCodesTest, EveryBf16Number) {
   for (const QuantizerRule rule : {QuantizerRule::kModelOpt, QuantizerRule::kCompressedTensors}) {
-    Rows rows{Activation::kNvfp4Static, rule, 1024, {}, rule == QuantizerRule::kModelOpt ? 0.0625F : 16.0F};
+    ValueRows rows{Activation::kNvfp4Static, rule, 1024, {}, rule == QuantizerRule::kModelOpt ? 0.0625F : 16.0F};
     const std::uint32_t step = support::kIsEmulated ? 7 : 1;
     std::vector<float> row;
     for (std::uint32_t bits = 0; bits < 0x10000; bits += step) {
@@ -209,7 +209,7 @@ TEST_F(QuantizeCodesTest, PairsUnderTheirExpertsScalesAndWeights) {
   quantize.rows.lookup = {nullptr, 3, 3};
   quantize.rows.input_scales = scales_there.data();
   quantize.rows.router_weights = weights_there.data();
-  Rows rows{Activation::kNvfp4Static, QuantizerRule::kModelOpt, 320, {}};
+  ValueRows rows{Activation::kNvfp4Static, QuantizerRule::kModelOpt, 320, {}};
   rows.values.assign(pair_of_row.size(), std::vector<float>(320));
   const Found found = run(rows, quantize);
   for (std::size_t row = 0; row < pair_of_row.size(); ++row) {

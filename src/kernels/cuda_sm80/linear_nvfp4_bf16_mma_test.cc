@@ -30,7 +30,7 @@ LinearSpec spec_of(std::uint64_t out_features, std::uint64_t in_features) {
   return spec;
 }
 
-std::vector<Bf16Bits> random_x(std::size_t count, Random& random) {
+std::vector<Bf16Bits> uniform_x(std::size_t count, Random& random) {
   std::vector<Bf16Bits> x(count);
   for (Bf16Bits& value : x) value = encode_bf16(random.uniform(-4.0F, 4.0F));
   return x;
@@ -117,7 +117,7 @@ TEST(LinearMma, ATokensBitsDoNotDependOnOthers) {
   const std::uint32_t out_features = support::kIsEmulated ? 70 : 1000;
   const RandomLinear linear(spec_of(out_features, support::kIsEmulated ? 272 : 2048), random);
   const GpuLinear gpu(queue, linear, linear_nvfp4_bf16_mma(), true);
-  const std::vector<Bf16Bits> x = random_x(300 * linear.spec.in_features, random);
+  const std::vector<Bf16Bits> x = uniform_x(300 * linear.spec.in_features, random);
   const std::uint32_t most = support::kIsEmulated ? 140 : 300;
   const std::vector<float> together = gpu.run<float>({x.begin(), x.begin() + most * linear.spec.in_features}, most);
   for (const auto& [first, count] : {std::pair{0U, 1U}, {5U, 9U}, {64U, 40U}, {most - 70, 70U}}) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda_shared/fp4_arithmetic.cuh"
+#include "kernels/cuda_shared/ptx/features.cuh"
 
 namespace nvfp4::kernels {
 
@@ -17,12 +18,6 @@ __device__ __forceinline__ void mma_m16n8k16(float (&c)[4], const std::uint32_t 
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
-
-#if defined(__CUDA_ARCH_FEAT_SM120_ALL) || defined(__CUDA_ARCH_FEAT_SM121_ALL)
-#define NVFP4_HAS_FP4_INSTRUCTIONS 1
-#else
-#define NVFP4_HAS_FP4_INSTRUCTIONS 0
-#endif
 
 // c[16][8] += a[16][64] * b[64][8] in E2M1, each block of 16 along K times its E4M3 scale, summed in float32. Codes
 // lowest nibble first: a lane holds of A columns 8t to 8t + 7 of rows g (a[0]) and g + 8 (a[1]), and 32 columns further

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "formats/e2m1.h"
+#include "kernels/cuda_shared/ptx/features.cuh"
 
 namespace nvfp4::kernels {
 
@@ -67,7 +68,7 @@ __device__ __forceinline__ void need(std::uint32_t value) { asm volatile("" ::"r
 
 // E2M1 codes of two numbers, the first one's in the low nibble: nearest, ties to even, saturating.
 __device__ __forceinline__ std::uint32_t encode_e2m1_pair(float low, float high) {
-#if defined(__CUDA_ARCH_FEAT_SM120_ALL) || defined(__CUDA_ARCH_FEAT_SM121_ALL)
+#if NVFP4_HAS_FP4_INSTRUCTIONS
   std::uint32_t codes;
   asm("{.reg .b8 pair; cvt.rn.satfinite.e2m1x2.f32 pair, %2, %1; cvt.u32.u8 %0, pair;}"
       : "=r"(codes)
