@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/checkpoint_builder.h"
+#include "support/fixtures.h"
 #include "support/run_command.h"
 #include "support/temporary_directory.h"
 
@@ -19,11 +20,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+using support::kFixtures;
 using support::run_command;
 using support::RunResult;
 using testing::HasSubstr;
-
-const fs::path kFixtures = NVFP4_FIXTURES;
 
 RunResult run(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), NVFP4_COMMAND);

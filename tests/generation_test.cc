@@ -14,6 +14,7 @@
 
 #include "engine/engine.h"
 #include "models/load_model.h"
+#include "support/fixtures.h"
 #include "support/instruction_sets.h"
 #include "support/npy_file.h"
 
@@ -25,11 +26,9 @@ using engine::EngineOptions;
 using engine::Request;
 using engine::SequenceId;
 
-const std::filesystem::path kFixtures = std::filesystem::path(NVFP4_FIXTURES) / "parity";
-
 std::vector<std::string> fixtures() {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(kFixtures)) {
+  for (const auto& entry : std::filesystem::directory_iterator(support::kParity)) {
     if (std::filesystem::exists(entry.path() / "greedy.npy")) names.push_back(entry.path().filename());
   }
   std::sort(names.begin(), names.end());
@@ -48,7 +47,7 @@ class Generation : public testing::TestWithParam<std::tuple<std::string, Instruc
   static std::string checkpoint_name() { return std::get<0>(GetParam()); }
 
   void load(layers::Precision precision, prepare::ActivationRequest activations) {
-    auto checkpoint = Checkpoint::open(kFixtures / checkpoint_name());
+    auto checkpoint = Checkpoint::open(support::kParity / checkpoint_name());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().to_string();
     models::LoadOptions options;
     options.precision = precision;
@@ -95,8 +94,8 @@ class Generation : public testing::TestWithParam<std::tuple<std::string, Instruc
 TEST_P(Generation, GreedyIsThatOfTransformers) {
   load(layers::Precision::kF32, prepare::ActivationRequest::kW4A16);
   ASSERT_NE(model_, nullptr);
-  const std::vector<TokenId> tokens = read_tokens(kFixtures / checkpoint_name() / "tokens.npy");
-  const std::vector<TokenId> golden = read_tokens(kFixtures / checkpoint_name() / "greedy.npy");
+  const std::vector<TokenId> tokens = read_tokens(support::kParity / checkpoint_name() / "tokens.npy");
+  const std::vector<TokenId> golden = read_tokens(support::kParity / checkpoint_name() / "greedy.npy");
   constexpr std::ptrdiff_t kPrompt = 65;
   std::vector<Request> requests(3);
   for (std::ptrdiff_t i = 0; i < 3; ++i) {  // the first as transformers had it, the others are company

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "support/fixtures.h"
 #include "support/npy_file.h"
 #include "support/nvfp4_command.h"
 #include "support/temporary_directory.h"
@@ -25,8 +26,6 @@ using support::read_npy;
 using support::run_nvfp4;
 using support::RunResult;
 using Array = support::NpyArray<float>;
-
-const fs::path kParity = fs::path(NVFP4_FIXTURES) / "parity";
 
 std::string token_list(const fs::path& model) {
   return fmt::format("{}", fmt::join(read_npy<std::int32_t>(model / "tokens.npy").values, ","));
@@ -48,7 +47,7 @@ class Logits : public testing::TestWithParam<std::string> {};
 
 TEST_P(Logits, AreThoseOfTransformers) {
   const support::TemporaryDirectory folder;
-  const fs::path model = kParity / GetParam();
+  const fs::path model = support::kParity / GetParam();
   const fs::path out = folder.path() / "x.npy";
   const RunResult result =
       run_nvfp4({"logits", model.string(), "--tokens", token_list(model), "--out", out.string(), "--all-layers",
@@ -81,7 +80,7 @@ TEST_P(Logits, AreThoseOfTransformers) {
 // The checkpoint asks for keys and values in FP8, and "auto" does as it asks.
 TEST(LogitsOfACheckpoint, UseItsKeyValueCache) {
   const support::TemporaryDirectory folder;
-  const fs::path model = kParity / "modelopt_w4a4_qwen3_moe";
+  const fs::path model = support::kParity / "modelopt_w4a4_qwen3_moe";
   const std::string out = (folder.path() / "x.npy").string();
   const RunResult result = run_nvfp4({"logits", model.string(), "--tokens", token_list(model), "--out", out,
                                       "--precision", "f32", "--activations", "w4a16", "-q"});
@@ -90,14 +89,15 @@ TEST(LogitsOfACheckpoint, UseItsKeyValueCache) {
   EXPECT_LE(departure(read_npy<float>(out).values, golden.values), 1e-4);
 }
 
-std::vector<std::string> fixtures() {
+std::vector<std::string> every_model() {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kParity)) names.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(support::kParity)) names.push_back(entry.path().filename());
   std::sort(names.begin(), names.end());
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Logits, testing::ValuesIn(fixtures()), [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(Fixtures, Logits, testing::ValuesIn(every_model()),
+                         [](const auto& name) { return name.param; });
 
 class LogitsCommand : public testing::Test {
  protected:
@@ -106,7 +106,7 @@ class LogitsCommand : public testing::Test {
   }
   [[nodiscard]] std::string out() const { return (folder_.path() / "x.npy").string(); }
 
-  const fs::path kModel = kParity / "plain_qwen3_moe";
+  const fs::path kModel = support::kParity / "plain_qwen3_moe";
   support::TemporaryDirectory folder_;
 };
 

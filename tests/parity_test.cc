@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "models/load_model.h"
+#include "support/fixtures.h"
 #include "support/instruction_sets.h"
 #include "support/model_session.h"
 #include "support/npy_file.h"
@@ -27,8 +28,6 @@ using layers::Precision;
 using prepare::ActivationRequest;
 using support::read_npy;
 
-const std::filesystem::path kFixtures = std::filesystem::path(NVFP4_FIXTURES) / "parity";
-
 struct Mode {
   std::string checkpoint;
   std::string name;  // key of parity.json's modes
@@ -40,7 +39,7 @@ struct Mode {
     return as_checkpoint ? ActivationRequest::kCheckpoint : ActivationRequest::kW4A16;
   }
   [[nodiscard]] KvType exact_kv() const { return name == "logits_fp8_kv" ? KvType::kFp8 : KvType::kF32; }
-  [[nodiscard]] std::filesystem::path directory() const { return kFixtures / checkpoint; }
+  [[nodiscard]] std::filesystem::path directory() const { return support::kParity / checkpoint; }
 };
 
 void PrintTo(const Mode& mode, std::ostream* out) {
@@ -49,7 +48,7 @@ void PrintTo(const Mode& mode, std::ostream* out) {
 
 std::vector<Mode> all_modes() {
   std::vector<Mode> modes;
-  for (const auto& entry : std::filesystem::directory_iterator(kFixtures)) {
+  for (const auto& entry : std::filesystem::directory_iterator(support::kParity)) {
     std::ifstream file(entry.path() / "parity.json");
     if (!file) continue;
     const auto facts = nlohmann::json::parse(file);

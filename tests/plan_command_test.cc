@@ -20,8 +20,8 @@ using support::json_of;
 using support::run_nvfp4;
 using testing::HasSubstr;
 
-const std::string kFixtures = NVFP4_FIXTURES;
-const std::string kMixed = kFixtures + "/modelopt_mixed_qwen3_moe";
+const std::string kFixtureRoot = NVFP4_FIXTURES;
+const std::string kMixed = kFixtureRoot + "/modelopt_mixed_qwen3_moe";
 
 // Kind and scheme -> kernels and number of weights.
 using Served = std::map<std::string, std::string>;
@@ -30,7 +30,7 @@ class PlanIsWhatRuns : public testing::TestWithParam<std::tuple<std::string, std
 
 TEST_P(PlanIsWhatRuns, OnThisProcessor) {
   const auto& [model, activations] = GetParam();
-  const std::string directory = kFixtures + "/parity/" + model;
+  const std::string directory = kFixtureRoot + "/parity/" + model;
   const nlohmann::json ran =
       json_of(run_nvfp4({"bench", "engine", directory, "--input-len", "2", "--output-len", "2", "--num-prompts", "1",
                          "--activations", activations, "--json", "--quiet"}));
@@ -50,7 +50,7 @@ TEST_P(PlanIsWhatRuns, OnThisProcessor) {
 // The table of a run is the plan's, for as many tokens as a step has.
 TEST_P(PlanIsWhatRuns, TheTableIsThePlan) {
   const auto& [model, activations] = GetParam();
-  const std::string directory = kFixtures + "/parity/" + model;
+  const std::string directory = kFixtureRoot + "/parity/" + model;
   const nlohmann::json ran =
       json_of(run_nvfp4({"bench", "engine", directory, "--input-len", "2", "--output-len", "2", "--num-prompts", "1",
                          "--activations", activations, "--json", "--quiet"}));
@@ -153,14 +153,14 @@ TEST(PlanCommand, ALayerThatNothingServesIsAFinding) {
 }
 
 TEST(PlanCommand, TransposedWeightsAreAFinding) {
-  const auto result = run_nvfp4({"plan", kFixtures + "/documented_transposed_experts", "--device", "sm90"});
+  const auto result = run_nvfp4({"plan", kFixtureRoot + "/documented_transposed_experts", "--device", "sm90"});
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_THAT(result.out, HasSubstr("is stored transposed"));
 }
 
 // Every checkpoint that can be opened can be planned, on every kind of machine.
 TEST(PlanCommand, OfEveryFixture) {
-  for (const auto& entry : std::filesystem::directory_iterator(kFixtures)) {
+  for (const auto& entry : std::filesystem::directory_iterator(kFixtureRoot)) {
     if (!std::filesystem::exists(entry.path() / "config.json")) continue;
     for (const char* device : {"cpu", "sm80", "sm90", "sm120"}) {
       const auto result = run_nvfp4({"plan", entry.path().string(), "--device", device, "--short"});

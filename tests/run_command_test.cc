@@ -17,6 +17,7 @@
 
 #include "base/cpu_features.h"
 #include "support/byte_model.h"
+#include "support/fixtures.h"
 #include "support/npy_file.h"
 #include "support/nvfp4_command.h"
 
@@ -32,8 +33,6 @@ using support::json_of;
 using support::run_nvfp4;
 using support::RunResult;
 using Ids = std::vector<int>;
-
-const fs::path kParity = fs::path(NVFP4_FIXTURES) / "parity";
 
 class RunCommand : public testing::Test {
  protected:
@@ -374,7 +373,7 @@ class GreedyRun : public testing::TestWithParam<std::string> {};
 
 // Without a tokenizer: token ids in, token ids out.
 TEST_P(GreedyRun, IsThatOfTransformers) {
-  const fs::path model = kParity / GetParam();
+  const fs::path model = support::kParity / GetParam();
   const auto tokens = support::read_npy<std::int32_t>(model / "tokens.npy").values;
   const auto golden = support::read_npy<std::int32_t>(model / "greedy.npy").values;
   const std::string prompt = fmt::format("{}", fmt::join(tokens.begin(), tokens.begin() + 65, ","));
@@ -400,7 +399,7 @@ TEST_P(GreedyRun, IsThatOfTransformers) {
 
 std::vector<std::string> greedy_fixtures() {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kParity)) {
+  for (const auto& entry : fs::directory_iterator(support::kParity)) {
     if (fs::exists(entry.path() / "greedy.npy")) names.push_back(entry.path().filename());
   }
   std::sort(names.begin(), names.end());

@@ -20,7 +20,7 @@
 namespace nvfp4 {
 namespace {
 
-using Ids = std::vector<TokenId>;
+using TokenIds = std::vector<TokenId>;
 
 const std::filesystem::path kFolder = std::filesystem::path(NVFP4_FIXTURES) / "tokenizers";
 
@@ -53,11 +53,11 @@ TEST_P(FamilyTest, GivesTheIdsAndTextsOfThePackage) {
     const auto text = item[0].get<std::string>();
     const auto ids = tokenizer.encode(text, false);
     ASSERT_TRUE(ids.ok()) << ids.error().to_string();
-    EXPECT_EQ(*ids, item[1].get<Ids>()) << text;
+    EXPECT_EQ(*ids, item[1].get<TokenIds>()) << text;
     EXPECT_EQ(tokenizer.decode(*ids, false), item[2].get<std::string>()) << text;
     EXPECT_EQ(tokenizer.decode(*ids, true), item[3].get<std::string>()) << text;
   }
-  EXPECT_EQ(tokenizer.encode("x").value(), golden["x_with_special_tokens"].get<Ids>());
+  EXPECT_EQ(tokenizer.encode("x").value(), golden["x_with_special_tokens"].get<TokenIds>());
 }
 
 TEST_P(FamilyTest, BytesOfTheTokensAreTheNormalisedText) {
@@ -85,7 +85,7 @@ TEST_P(FamilyTest, StreamedTextIsTheDecodedTextInWholeCharacters) {
   std::mt19937 rng(2);
   for (int i = 0; i < 3000; ++i) {
     const bool skip = rng() % 2 == 0;
-    Ids ids(rng() % 30);
+    TokenIds ids(rng() % 30);
     for (TokenId& id : ids) id = static_cast<TokenId>(rng() % (rng() % 2 == 0 ? 260 : tokenizer.vocab_size() + 3));
     StreamDecoder stream(tokenizer, skip);
     std::string joined;
@@ -104,7 +104,7 @@ TEST_P(FamilyTest, ThreadsGetWhatOneGets) {
   std::mt19937 rng(3);
   std::vector<std::string> texts;
   for (int i = 0; i < 300; ++i) texts.push_back(random_text(rng, 1 + rng() % 20) + " the quick it's 12 3");
-  std::vector<Ids> expected;
+  std::vector<TokenIds> expected;
   {
     const Tokenizer fresh = load();
     for (const std::string& text : texts) expected.push_back(fresh.encode(text).value());
