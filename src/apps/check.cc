@@ -24,7 +24,6 @@ namespace {
 using checkpoint::HealthFinding;
 using checkpoint::HealthReport;
 using checkpoint::HealthTotals;
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kShownFindings = 20;
 
@@ -44,7 +43,7 @@ struct CheckOptions {
   bool quiet = false;
 };
 
-void add_totals(const HealthTotals& totals, Json& out) {
+void add_totals(const HealthTotals& totals, nlohmann::ordered_json& out) {
   out["num_weights"] = totals.num_weights;
   out["num_bytes"] = totals.num_bytes;
   out["num_blocks"] = totals.num_blocks;
@@ -56,21 +55,22 @@ void add_totals(const HealthTotals& totals, Json& out) {
   out["num_infinite"] = totals.num_infinite;
 }
 
-Json findings_json(const std::vector<HealthFinding>& findings) {
-  Json out = Json::array();
+nlohmann::ordered_json findings_json(const std::vector<HealthFinding>& findings) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::array();
   for (const HealthFinding& finding : findings)
     out.push_back({{"rule", rule_name(finding.rule)}, {"name", finding.name}, {"message", finding.message}});
   return out;
 }
 
-Json report_json(const Checkpoint& checkpoint, const std::filesystem::path& directory, const HealthReport& health) {
-  Json out{{"healthy", health.findings.empty()}, {"directory", directory.string()},
-           {"producer", checkpoint.producer()},  {"num_files", health.num_files},
-           {"num_bytes", health.num_bytes},      {"num_tensors", health.num_tensors}};
+nlohmann::ordered_json report_json(const Checkpoint& checkpoint, const std::filesystem::path& directory,
+                                   const HealthReport& health) {
+  nlohmann::ordered_json out{{"healthy", health.findings.empty()}, {"directory", directory.string()},
+                             {"producer", checkpoint.producer()},  {"num_files", health.num_files},
+                             {"num_bytes", health.num_bytes},      {"num_tensors", health.num_tensors}};
   add_totals(health.totals, out["totals"]);
-  out["kinds"] = Json::array();
+  out["kinds"] = nlohmann::ordered_json::array();
   for (const checkpoint::WeightKind& kind : health.kinds) {
-    Json one{{"name", kind.name}, {"scheme", kind.scheme}};
+    nlohmann::ordered_json one{{"name", kind.name}, {"scheme", kind.scheme}};
     add_totals(kind.totals, one);
     out["kinds"].push_back(std::move(one));
   }
@@ -148,8 +148,8 @@ int run(const CheckOptions& options) {
   if (!health) return report(health.error());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   if (options.json) {
-    const Json json = report_json(*checkpoint, *directory, *health);
-    fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+    const nlohmann::ordered_json json = report_json(*checkpoint, *directory, *health);
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
     fmt::print("{}", report_text(*checkpoint, *directory, *health, seconds, options.all));
   }

@@ -14,8 +14,6 @@
 namespace nvfp4::apps {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct DevicesOptions {
   std::string device;
   bool json = false;
@@ -61,11 +59,13 @@ int print_all() {
   return kDone;
 }
 
-Json all_json() {
-  const auto parsed = [](const plan::Machine& machine) { return Json::parse(plan::machine_json(machine)); };
-  Json out;
+nlohmann::ordered_json all_json() {
+  const auto parsed = [](const plan::Machine& machine) {
+    return nlohmann::ordered_json::parse(plan::machine_json(machine));
+  };
+  nlohmann::ordered_json out;
   out["cpu"] = parsed(cpu_here());
-  out["gpus"] = Json::array();
+  out["gpus"] = nlohmann::ordered_json::array();
   const auto gpus = gpus_here();
   if (gpus) {
     for (const plan::Gpu& gpu : *gpus) out["gpus"].push_back(parsed(gpu));
@@ -74,7 +74,7 @@ Json all_json() {
   }
   const BuiltFor built = built_for();
   out["built_for"] = {{"instruction_sets", built.instruction_sets}, {"gpu_architectures", built.gpu_architectures}};
-  out["known"] = Json::object();
+  out["known"] = nlohmann::ordered_json::object();
   for (const KnownDevice& known : known_devices()) {
     out["known"][std::string(known.key)] = parsed(plan::Gpu{known.caps, known.rates});
   }
@@ -91,7 +91,7 @@ int run(const DevicesOptions& options) {
   const auto machine = machine_argument(options.device);
   if (!machine) return report(machine.error());
   if (options.json) {
-    fmt::print("{}\n", Json::parse(plan::machine_json(*machine)).dump(2));
+    fmt::print("{}\n", nlohmann::ordered_json::parse(plan::machine_json(*machine)).dump(2));
   } else {
     print_line(options.device, *machine);
   }
