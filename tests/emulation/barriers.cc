@@ -97,7 +97,8 @@ void Barriers::end_phase_if_complete(Block& block, InMemory& barrier) {
 void Barriers::arrive(Block& block, std::uint32_t address, std::uint32_t announced_bytes) {
   InMemory& barrier = use(block, address);
   barrier.pending_bytes += announced_bytes;
-  arrive_with(block, address, released_view(block.block_idx(), block.clocks(), block.thread()));
+  const View released = released_view(block.block_idx(), block.clocks(), block.thread());
+  arrive_with(block, address, is_planted(PlantedFault::kNoArrivalOrder) ? View{} : released);
 }
 
 void Barriers::arrive_with(Block& block, std::uint32_t address, const View& from) {
