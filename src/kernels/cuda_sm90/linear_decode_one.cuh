@@ -35,6 +35,8 @@ class OneTokenBlock {
   static constexpr std::uint32_t kLanes = 0xFFFFFFFFU;
   static constexpr std::uint32_t kRows = 16;
   static constexpr bool kByThreads = Sink::kCopiesByThreads;
+  // Warps with the same part of K have one copy of its columns: of what all read at once few lines are read often.
+  static constexpr bool kSharesRow = !Sink::kAddsItems && !Sink::kRoundsRow;
 
  public:
   __device__ __forceinline__ OneTokenBlock(const OneTokenCall& call, const Sink& sink, std::uint8_t* shared)
@@ -46,8 +48,8 @@ class OneTokenBlock {
         warp_(__shfl_sync(kLanes, threadIdx.x / 32, 0)),
         lane_(threadIdx.x % 32),
         team_(warp_ >> pipe_.split_shift),
-        first_tile_(first_tile_of(warp_ & (pipe_.split() - 1))),
-        num_tiles_(first_tile_of((warp_ & (pipe_.split() - 1)) + 1) - first_tile_),
+        first_tile_(first_tile_of(part())),
+        num_tiles_(first_tile_of(part() + 1) - first_tile_),
         own_slots_(warp_ * pipe_.slots * pipe_.part_tiles * kTileBytes),
         slot_bytes_(pipe_.part_tiles * kTileBytes) {
     // Computed once: a warp has few items, of few tiles each.
@@ -145,18 +147,25 @@ class OneTokenBlock {
       if (!lets_next_start_later()) let_next_kernel_start();
     }
     if constexpr (!Sink::kWaitsForIds) sink_.look_up_late(*this, early_);
-    if constexpr (!kByThreads) wait_for_all_copies();
-    if constexpr (Sink::kRoundsRow) {
-      if constexpr (kByThreads) wait_for_first_copies(pipe_.slots);  // weights are on their way meanwhile
-      round_octets(shared_ + (row_at(0) - base_), num_tiles_ * 8, row);
+    if constexpr (!kByThreads) {
+      wait_for_all_copies();
+    } else if constexpr (kSharesRow || Sink::kRoundsRow) {
+      wait_for_first_copies(pipe_.slots);  // weights are on their way meanwhile
     }
-    __syncwarp();
+    if constexpr (Sink::kRoundsRow) round_octets(shared_ + (row_at(0) - base_), num_tiles_ * 8, row);
+    if (kSharesRow && pipe_.teams() != 1) {
+      sync_warps(1 + part(), 32 * pipe_.teams());
+    } else {
+      __syncwarp();
+    }
   }
   // When the weights of the second turn are here, if the block has one: the next kernel's start takes time from this
   // kernel, and its weights would come before those of the turns to come.
   [[nodiscard]] __device__ __forceinline__ bool lets_next_start_later() const {
     return Sink::kWaitsForIds && count_ > pipe_.teams();
   }
+  // Of K.
+  __device__ __forceinline__ std::uint32_t part() const { return warp_ & (pipe_.split() - 1); }
   __device__ __forceinline__ std::uint32_t first_tile_of(std::uint32_t part) const {
     return pipe_.num_tiles * part >> pipe_.split_shift;
   }
@@ -165,7 +174,7 @@ class OneTokenBlock {
   }
   __device__ __forceinline__ std::uint32_t slot_at(std::uint32_t slot) const { return own_slots_ + slot * slot_bytes_; }
   __device__ __forceinline__ std::uint32_t row_at(std::uint32_t turn) const {
-    const std::uint32_t place = Sink::kAddsItems ? turn * kOneTokenWarps + warp_ : warp_;
+    const std::uint32_t place = Sink::kAddsItems ? turn * kOneTokenWarps + warp_ : kSharesRow ? part() : warp_;
     return base_ + pipe_.rows_at + place * pipe_.part_tiles * kTileColumnBytes;
   }
   // Only the list of one matrix is longer than a warp.
@@ -223,7 +232,7 @@ class OneTokenBlock {
     }
   }
 
-  // The columns that the warp needs, to a place of its own.
+  // The columns that the warp needs.
   __device__ __forceinline__ void copy_rows() const {
     const std::uint32_t turns = Sink::kAddsItems ? own_items_ : 1;
     for (std::uint32_t turn = 0; turn < turns; ++turn) {
@@ -231,6 +240,7 @@ class OneTokenBlock {
       const Bf16Bits* from = call_.rows + first_tile_ * 64;
       if constexpr (Sink::kAddsItems) from += pair_of_turn(turn) * call_.num_cols;
       for (std::uint32_t i = lane_; i < num_tiles_ * 8; i += 32) {
+        if (kSharesRow && (i / 32 & (pipe_.teams() - 1)) != team_) continue;
         const bool is_there = first_tile_ * 64 + i * 8 < call_.num_cols;
         copy_16_bytes(row_at(turn) + i * 16, is_there ? from + i * 8 : call_.rows, is_there ? 16 : 0);
       }
