@@ -35,7 +35,8 @@ class OneTokenBlock {
   static constexpr std::uint32_t kLanes = 0xFFFFFFFFU;
   static constexpr std::uint32_t kRows = 16;
   static constexpr bool kByThreads = Sink::kCopiesByThreads;
-  // Warps with the same part of K have one copy of its columns: of what all read at once few lines are read often.
+  // Warps with the same part of K have one copy of its columns: a row is few lines of the L2 cache, which all
+  // multiprocessors read at once.
   static constexpr bool kSharesRow = !Sink::kAddsItems && !Sink::kRoundsRow;
 
  public:

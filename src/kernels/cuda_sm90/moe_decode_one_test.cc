@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <initializer_list>
 #include <vector>
@@ -119,6 +120,20 @@ std::vector<MoeProblem> problems() {
   }
   all[0].num_global_experts = 14;
   return all;
+}
+
+// On an H200; the last one's would not, in the parts that would be the first choice.
+TEST(OneTokenPipes, BothKernelsFitOnAMultiprocessor) {
+  constexpr std::uint32_t kBlockBytes = 232448;
+  constexpr std::uint32_t kSmBytes = 233472;
+  for (const auto& [hidden, intermediate, num_experts] :
+       {std::array{2048U, 768U, 128U}, {2048U, 512U, 256U}, {2048U, 1024U, 64U}}) {
+    const MoeProblem problem = moe_problem(ExpertFunction::kSilu, hidden, intermediate, num_experts, 8);
+    const OneTokenPipes pipes = choose_one_token_pipes(problem, 132, kBlockBytes, kSmBytes);
+    ASSERT_TRUE(pipes.exist()) << intermediate;
+    EXPECT_LE(pipes.fc1.num_bytes + pipes.fc2.num_bytes + 2 * 1024, kSmBytes) << intermediate;
+    EXPECT_GT(pipes.fc1.most_items(), pipes.fc1.teams()) << intermediate << ": one turn";
+  }
 }
 
 TEST(OneTokenRounding, GivesTheBitsOfTheKernels) {
