@@ -119,16 +119,20 @@ def fp4_shapes(rows, sink):
 
 
 def fragment_shapes(rows):
-    """cuda_sm80/fragment_shapes.h; experts have the same main loop."""
+    """cuda_sm80/fragment_shapes.h: of linear layers, and of experts, which have the same main loop."""
+    path = "src/kernels/cuda_sm80/fragment_shapes.h"
+    num_linear, first_expert = (int(re.search(name + r" = (\d+);", (ROOT / path).read_text())[1])
+                                for name in ("kNumLinearShapes", "kFirstExpertShape"))
     shapes = []
     for i, (groups, columns, row_warps, token_warps, k_warps, stages, _) in enumerate(
-            constants("src/kernels/cuda_sm80/fragment_shapes.h", "kFragmentShapes")):
-        row = next(r for r in rows if r["kernel"] == f"linear_fragments<{i}u>")
+            constants(path, "kFragmentShapes")):
+        name = f"linear_fragments<{i}u>" if i < num_linear else f"expert_fragments<{i}u,DownJob>"
+        row = next(r for r in rows if r["kernel"].replace(" ", "") == name)
         num_rows, tokens, warps = 16 * groups * row_warps, 8 * columns * token_warps, row_warps * token_warps * k_warps
-        shared = stages * k_warps * (tokens * 128 + groups * row_warps * 576) + tokens * 4 + 48
+        shared = stages * k_warps * (tokens * 128 + groups * row_warps * 576) + tokens * 4 + 64
         shapes.append(Shape(num_rows, tokens, warps, shared, row["registers"], row["loop_instructions"],
                             row["loop_products"], (16, 8, 16)))
-    return shapes
+    return shapes[:num_linear], shapes[first_expert:], shapes
 
 
 def matrix_us(card, shape, tensor_products, out_features, in_features, num_matrices, tokens_each, other_bytes):
@@ -205,7 +209,8 @@ def byte_lines():
 
 def time_lines(rows):
     up = {gated: fp4_shapes(rows, f"ExpertUp<{'true' if gated else 'false'}>") for gated in (True, False)}
-    down, dense, fragments = fp4_shapes(rows, "ExpertDown"), fp4_shapes(rows, "LinearSink"), fragment_shapes(rows)
+    down, dense = fp4_shapes(rows, "ExpertDown"), fp4_shapes(rows, "LinearSink")
+    fragments, of_experts, _ = fragment_shapes(rows)
     for card in CARDS:
         yield f"\n### {card.name}: {card.num_sms} multiprocessors, {card.gb_per_s} GB/s\n"
         yield "| layer | kernels | " + " | ".join(f"T={tokens}" for tokens in TOKENS) + " |"
@@ -213,7 +218,6 @@ def time_lines(rows):
         for model in MODELS:
             w4a4 = [experts_us(card, up[model.gated], down, card.fp4_products, model, t, BYTES_PER_WEIGHT, True)
                     for t in TOKENS]
-            of_experts = fragments[1:]  # kFirstExpertShape
             w4a16 = [experts_us(card, of_experts, of_experts, card.bf16_products, model, t, 2, False) for t in TOKENS]
             yield f"| experts of {model.name} | W4A4 | " + " | ".join(map(figure, w4a4)) + " |"
             yield f"| | W4A16 | " + " | ".join(map(figure, w4a16)) + " |"
@@ -230,7 +234,8 @@ def main():
         print(__doc__.strip())
         return 0 if arguments[0] in ("-h", "--help") else 2
     rows = kernel_rows(pathlib.Path(arguments[0]) if arguments else ROOT / "build")
-    text = "\n".join([*kernel_lines(fp4_shapes(rows, "LinearSink"), fragment_shapes(rows)), *byte_lines(), *time_lines(rows)])
+    kernels = kernel_lines(fp4_shapes(rows, "LinearSink"), fragment_shapes(rows)[2])
+    text = "\n".join([*kernels, *byte_lines(), *time_lines(rows)])
     if "--write" not in sys.argv:
         print(text)
         return 0

@@ -54,7 +54,7 @@ TEST(MeasuredTable, IsReadAsItWasWritten) {
 TEST(MeasuredTable, OfAGpuToo) {
   MeasuredTable gpu = table();
   gpu.machine = *find_machine("sm90");
-  gpu.kernels = {{"linear_nvfp4_bf16_wgmma", 1}, {"moe_nvfp4_bf16_mma", 1}};
+  gpu.kernels = {{"linear_nvfp4_bf16_wgmma", 1}, {"moe_nvfp4_bf16_mma", 2}};
   gpu.problems = {{"linear/w4a16/n64/k64", {{1, {{"linear_nvfp4_bf16_wgmma", 5}}}}}};
   const auto parsed = parse_measured_table(measured_table_json(gpu), "t.json");
   ASSERT_TRUE(parsed) << parsed.error().to_string();

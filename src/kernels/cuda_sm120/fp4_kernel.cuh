@@ -112,11 +112,10 @@ class Fp4Block {
       if (!has_columns()) continue;
       parts[item.split * (kPartFloats / 4) + place_of(i)] = {from[0], from[1], from[2], from[3]};
     }
-    __threadfence();
     sync_warps(1, kSumThreads);
     auto* const word = reinterpret_cast<volatile std::uint32_t*>(shared_ + kShape.word_at());
     if (threadIdx.x == 32) {
-      const std::uint32_t before = atomicAdd(call_.arrivals + item.tile, 1U);
+      const std::uint32_t before = count_arrival(call_.arrivals + item.tile);
       if (before + 1 == call_.num_splits) call_.arrivals[item.tile] = 0;
       *word = before + 1;
     }
@@ -124,7 +123,6 @@ class Fp4Block {
     const bool is_last = *word == call_.num_splits;
     sync_warps(1, kSumThreads);  // before the word of the next tile
     if (!is_last || !has_columns()) return false;
-    __threadfence();
 #pragma unroll
     for (std::uint32_t i = 0; i < 2 * kMine; ++i) {
       float(&to)[4] = sums.of[i / kMine][i % kMine];

@@ -9,21 +9,19 @@ namespace {
 
 constexpr std::uint32_t kFewTokens = 16;
 constexpr std::uint32_t kMaxFragmentFeatures = 1U << 24U;  // places of a block's weights have 32 bits
-constexpr std::size_t kManyShapes = kFragmentShapes.size() - kFirstManyShape;
-// Of a full multiprocessor of an H200, as TileKind has it: decoding costs what it costs for FP8 and a little more.
-constexpr std::array<double, kManyShapes> kRates = {640, 950, 1110};
-constexpr std::array<std::uint32_t, kManyShapes> kRegisters = {96, 168, 128};
+constexpr std::array<StepTimes, kNumManyShapes> kTimes = {{{256, 155}, {376, 246}, {492, 380}}};
+constexpr std::array<std::uint32_t, kNumManyShapes> kRegisters = {96, 128, 168};
 
-constexpr std::array<TileKind, kManyShapes> many_kinds() {
-  std::array<TileKind, kManyShapes> kinds{};
-  for (std::size_t i = 0; i < kManyShapes; ++i) {
+constexpr std::array<TileKind, kNumManyShapes> many_kinds() {
+  std::array<TileKind, kNumManyShapes> kinds{};
+  for (std::size_t i = 0; i < kNumManyShapes; ++i) {
     const FragmentShape& shape = kFragmentShapes[kFirstManyShape + i];
     kinds[i] = {shape.rows(),        shape.tokens(),       shape.threads(), kRegisters[i],
-                shape.stage_bytes(), shape.shared_bytes(), kRates[i]};
+                shape.stage_bytes(), shape.shared_bytes(), kTimes[i]};
   }
   return kinds;
 }
-constexpr std::array<TileKind, kManyShapes> kManyKinds = many_kinds();
+constexpr std::array<TileKind, kNumManyShapes> kManyKinds = many_kinds();
 
 constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
 
@@ -32,10 +30,10 @@ TileChoice choose_few(const TileLayer& layer, std::uint32_t num_tokens) {
   constexpr double kLeastShare = 0.8;
   TileChoice choice;
   choice.kind_idx = 0;
-  if (num_tokens <= 8) choice.kind_idx = divided_up(layer.out_features, 64) >= kLeastShare * layer.num_sms ? 2 : 1;
+  if (num_tokens <= 8) choice.kind_idx = divided_up(layer.out_features, 64) >= kLeastShare * layer.num_sms ? 5 : 4;
   choice.row_tiles = divided_up(layer.out_features, kFragmentShapes[choice.kind_idx].rows());
   choice.token_tiles = 1;
-  choice.steps_per_split = divided_up(layer.in_features, kTileStepK);
+  choice.steps = divided_up(layer.in_features, kTileStepK);
   return choice;
 }
 
@@ -64,15 +62,21 @@ TileNeeds fragment_needs(const TileLayer& layer, std::uint32_t max_tokens) {
   return tile_needs(layer, kManyKinds, max_tokens);
 }
 
+std::uint32_t fragment_shared_bytes(const TileLayer& layer, const TileChoice& choice) {
+  if (kFragmentShapes[choice.kind_idx].shares_k()) return kFragmentShapes[choice.kind_idx].shared_bytes();
+  return even_shared_bytes(layer, kManyKinds[choice.kind_idx - kFirstManyShape], choice);
+}
+
 std::uint32_t choose_expert_shape(const ExpertSizes& sizes) {
   const std::uint32_t average = divided_up(sizes.num_rows, sizes.num_experts);
-  if (!sizes.batch_invariant && average <= 7) {
-    // The larger of the two where every multiprocessor has one of its blocks.
-    const std::uint64_t row_tiles = divided_up(sizes.row_groups, kFragmentShapes[2].tile_groups());
-    const std::uint32_t num_used = std::min(sizes.num_experts, sizes.num_rows);
-    return row_tiles * num_used >= sizes.num_sms ? 2 : 1;
+  if (!sizes.batch_invariant && average <= 8) {
+    // The larger of the two where every multiprocessor has one of its blocks, the lean one where it has several.
+    const std::uint64_t row_tiles = divided_up(sizes.row_groups, kFragmentShapes[5].tile_groups());
+    const std::uint64_t num_blocks = row_tiles * std::min(sizes.num_experts, sizes.num_rows);
+    return num_blocks >= std::uint64_t{3} * sizes.num_sms ? 6 : num_blocks >= sizes.num_sms ? 5 : 4;
   }
-  return average <= 24 ? 3 : average <= 160 ? 4 : 5;
+  if (!sizes.batch_invariant && average <= 12) return 7;
+  return average <= 48 ? 2 : average <= 160 ? 3 : 8;
 }
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -15,6 +15,8 @@ namespace nvfp4::kernels::cuda_sm80 {
 
 // tiles.kind_idx: into kFragmentShapes. Batch-invariant layers have shapes whose warps do not share K only.
 [[nodiscard]] TileChoice choose_fragments(const TileLayer& layer, std::uint32_t num_tokens);
+// Of a block.
+[[nodiscard]] std::uint32_t fragment_shared_bytes(const TileLayer& layer, const TileChoice& choice);
 // The most that choose_fragments() asks for with up to max_tokens.
 [[nodiscard]] TileNeeds fragment_needs(const TileLayer& layer, std::uint32_t max_tokens);
 

@@ -86,7 +86,7 @@ class FragmentLoop {
 };
 
 // From the sums of a block to where the job puts them, by way of the ring, which is free: [warp][group, column][lane].
-// A job's code for a product stands there once.
+// A job's code for a product stands there a few times.
 template <std::uint32_t kShapeIdx, class Job, class Place>
 __device__ __forceinline__ void put_sums(const FragmentTile<kShapeIdx>& tile, const Job& job, const Place& place,
                                          std::uint8_t* shared) {
@@ -102,24 +102,31 @@ __device__ __forceinline__ void put_sums(const FragmentTile<kShapeIdx>& tile, co
     of_lane[(warp * kProducts + i) * 32] = {sums[0], sums[1], sums[2], sums[3]};
   }
   if constexpr (kShape.shares_k()) {
-    static_assert(kProducts <= kShape.warps());
     __syncthreads();
-    const std::uint32_t group = warp / Tile::kColumns;
-    if (warp >= kProducts || group >= place.num_groups) return;
-    float sums[4] = {};
-    for (std::uint32_t i = 0; i < kShape.warps(); ++i) {
-      const float4 more = of_lane[(i * kProducts + warp) * 32];
-      sums[0] += more.x, sums[1] += more.y, sums[2] += more.z, sums[3] += more.w;
+#pragma unroll 1
+    for (std::uint32_t product = warp; product < kProducts; product += kShape.warps()) {
+      const std::uint32_t group = product / Tile::kColumns;
+      if (group >= place.num_groups) return;
+      float sums[4] = {};
+      for (std::uint32_t i = 0; i < kShape.warps(); ++i) {
+        const float4 more = of_lane[(i * kProducts + product) * 32];
+        sums[0] += more.x, sums[1] += more.y, sums[2] += more.z, sums[3] += more.w;
+      }
+      job.put(place, job.terms(place, group), group, product % Tile::kColumns, sums);
     }
-    job.put(place, job.terms(place, group), group, warp % Tile::kColumns, sums);
   } else {
 #pragma unroll 1
-    for (std::uint32_t i = 0; i < kProducts; ++i) {
-      const std::uint32_t group = Tile::first_group() + i / Tile::kColumns;
-      const float4 of_tile = of_lane[(warp * kProducts + i) * 32];
-      const float sums[4] = {of_tile.x, of_tile.y, of_tile.z, of_tile.w};
+    for (std::uint32_t i = 0; i < Tile::kGroups; ++i) {
+      const std::uint32_t group = Tile::first_group() + i;
       if (group >= place.num_groups) break;
-      job.put(place, job.terms(place, group), group, Tile::first_column() + i % Tile::kColumns, sums);
+      const auto terms = job.terms(place, group);
+      const float4* const of_group = of_lane + (warp * kProducts + i * Tile::kColumns) * 32;
+#pragma unroll 4
+      for (std::uint32_t column = 0; column < Tile::kColumns; ++column) {
+        const float4 of_tile = of_group[column * 32];
+        const float sums[4] = {of_tile.x, of_tile.y, of_tile.z, of_tile.w};
+        job.put(place, terms, group, Tile::first_column() + column, sums);
+      }
     }
   }
 }

@@ -35,19 +35,25 @@ struct FragmentShape {
   [[nodiscard]] constexpr std::uint32_t weights_at() const { return rows_at() + tokens() * 4; }
   [[nodiscard]] constexpr std::uint32_t arrivals_at() const { return weights_at() + 8; }
   [[nodiscard]] constexpr std::uint32_t place_at() const { return weights_at() + 16; }
-  [[nodiscard]] constexpr std::uint32_t shared_bytes() const { return place_at() + 32; }
+  [[nodiscard]] constexpr std::uint32_t shared_bytes() const { return place_at() + 48; }
 };
 
-inline constexpr std::array<FragmentShape, 6> kFragmentShapes = {{{2, 2, 1, 1, 8, 3, 2},
+inline constexpr std::array<FragmentShape, 9> kFragmentShapes = {{{2, 2, 1, 1, 8, 3, 2},
+                                                                  {1, 4, 4, 1, 1, 6, 4},
+                                                                  {2, 4, 4, 1, 1, 4, 4},
+                                                                  {2, 8, 4, 1, 1, 3, 3},
                                                                   {2, 1, 1, 1, 8, 4, 2},
                                                                   {4, 1, 1, 1, 8, 3, 2},
-                                                                  {1, 4, 4, 1, 1, 6, 4},
-                                                                  {2, 8, 4, 1, 1, 3, 3},
+                                                                  {4, 1, 1, 1, 4, 3, 5},
+                                                                  {4, 2, 1, 1, 4, 3, 4},
                                                                   {2, 8, 8, 1, 1, 4, 2}}};
-// The first is for linear layers alone: experts of 9 to 16 tokens are read sooner 8 or 32 at a time.
-inline constexpr std::size_t kFirstExpertShape = 1;
-// Those whose warps do not share K: the order of a sum does not depend on the shape.
-inline constexpr std::size_t kFirstManyShape = 3;
+// Linear layers have the first six, of which those for many tokens are in the middle: in these, and in the last of all,
+// warps do not share K, so that the order of a sum does not depend on the shape.
+inline constexpr std::size_t kNumLinearShapes = 6;
+inline constexpr std::size_t kFirstManyShape = 1;
+inline constexpr std::size_t kNumManyShapes = 3;
+// Experts have these and all behind.
+inline constexpr std::size_t kFirstExpertShape = 2;
 
 // Of the largest; below the least that a block may have on any device since SM80 (99 KiB).
 [[nodiscard]] constexpr std::uint32_t most_fragment_shared_bytes() {

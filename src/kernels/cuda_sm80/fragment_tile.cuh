@@ -13,14 +13,12 @@
 
 namespace nvfp4::kernels::cuda_sm80 {
 
-// No row of x: its column is zeros.
-inline constexpr std::uint32_t kNoRow = 0xFFFFFFFFU;
-
 struct FragmentMatrices {
   const std::uint8_t* weights = nullptr;  // the block's first row group
   std::uint32_t num_groups = 0;           // from there on; of those that are missing to the shape, the last one
   const Bf16Bits* x = nullptr;            // [rows, K]
   std::uint32_t in_features = 0;          // K, a multiple of 16
+  std::uint32_t num_columns = 0;          // from the block's first one on; those that are missing to the shape: zeros
   std::uint32_t sixteen = 16;             // see decode_row_scales()
 };
 
@@ -37,7 +35,7 @@ class FragmentTile {
   __device__ __forceinline__ FragmentTile(const FragmentMatrices& matrices, std::uint8_t* shared)
       : matrices_(matrices),
         rows_(reinterpret_cast<std::uint32_t*>(shared + kShape.rows_at())),
-        weights_(reinterpret_cast<const std::uint8_t**>(shared + kShape.weights_at())) {
+        kept_(reinterpret_cast<Kept*>(shared + kShape.weights_at())) {
     const std::uint32_t group_bytes = (matrices.in_features + kCols - 1) / kCols * kTileBytes;
     const std::uint32_t last = matrices.num_groups - 1;
     const std::uint32_t lane = threadIdx.x % 32;
@@ -46,18 +44,21 @@ class FragmentTile {
       codes_[i] = min(first_own_group() + i, last) * group_bytes + kCodesOffset + lane * 16;
     }
     if constexpr (kOwnGroups > 2) scales_ = min(first_own_group() + lane / 4, last) * group_bytes + lane % 4 * 16;
-    if (threadIdx.x == 0) *weights_ = matrices.weights;
+    if (threadIdx.x == 0) kept_->weights = matrices.weights, kept_->num_columns = matrices.num_columns;
   }
 
-  // row_of(column): row of x or kNoRow. By all threads of the block; before x is copied.
+  // row_of(column): row of x, of columns below num_columns. By all threads of the block; before x is copied.
   template <class RowOf>
   __device__ __forceinline__ void find_rows(RowOf row_of) {
-    if (threadIdx.x < kShape.tokens()) rows_[threadIdx.x] = row_of(threadIdx.x);
+    const std::uint32_t column = threadIdx.x;
+    if (column < kShape.tokens()) {
+      rows_[column % kXRows * kXRounds + column / kXRows] = row_of(min(column, matrices_.num_columns - 1));
+    }
     __syncthreads();
   }
 
   // Stages are at addresses of shared memory. After find_rows(), weights are weights().
-  [[nodiscard]] __device__ __forceinline__ const std::uint8_t* weights() const { return *weights_; }
+  [[nodiscard]] __device__ __forceinline__ const std::uint8_t* weights() const { return kept_->weights; }
   __device__ __forceinline__ void copy_weights(const std::uint8_t* from, std::uint32_t stage,
                                                std::uint32_t tile) const {
     const std::uint32_t in_row = tile * kTileBytes;
@@ -73,14 +74,16 @@ class FragmentTile {
   __device__ __forceinline__ void copy_x(std::uint32_t stage, std::uint32_t tile) const {
     const std::uint32_t piece = thread() % 8;
     const std::uint32_t k = tile * kCols + piece * 8;
+    const std::uint32_t column = thread() / 8;  // of the first round
+    const auto* const from = reinterpret_cast<const std::uint8_t*>(matrices_.x + k);
+    const std::uint32_t to = stage + column * 128 + (piece ^ (column % 8)) * 16;
+    const std::uint32_t num_columns = k < matrices_.in_features ? kept_->num_columns : 0;
+    const Rounds rows = reinterpret_cast<const Rounds*>(rows_)[column];
 #pragma unroll
     for (std::uint32_t i = 0; i < kXRounds; ++i) {
-      const std::uint32_t column = thread() / 8 + i * kXRows;
-      const std::uint32_t row = rows_[column];
-      const bool exists = row != kNoRow && k < matrices_.in_features;
-      const Bf16Bits* const from =
-          matrices_.x + std::size_t{exists ? row : 0} * matrices_.in_features + (exists ? k : 0);
-      copy_16_bytes(stage + column * 128 + (piece ^ (column % 8)) * 16, from, exists ? 16 : 0);
+      copy_16_bytes((to ^ (i * kXRows % 8 * 16)) + i * kXRows * 128,
+                    from + std::uint64_t{rows.row[i]} * (matrices_.in_features * 2),
+                    column + i * kXRows < num_columns ? 16 : 0);
     }
   }
 
@@ -127,6 +130,10 @@ class FragmentTile {
   static_assert(kOwnGroups * kCopyThreads == kShape.tile_groups() * 32 && kOwnGroups <= 8);
   static constexpr std::uint32_t kXRows = kCopyThreads / 8;  // at once
   static constexpr std::uint32_t kXRounds = kShape.tokens() / kXRows;
+  static_assert(kXRounds * kXRows == kShape.tokens() && kXRows % 4 == 0);
+  struct alignas(4 * kXRounds) Rounds {
+    std::uint32_t row[kXRounds];
+  };
 
   __device__ __forceinline__ static std::uint32_t thread() { return threadIdx.x % kCopyThreads; }
 
@@ -179,8 +186,13 @@ class FragmentTile {
   std::uint32_t codes_[kOwnGroups];  // where this thread's pieces of a tile lie
   std::uint32_t scales_ = 0;
   // In shared memory: registers do not suffice for them.
-  std::uint32_t* const rows_;  // of x, of the block's columns
-  const std::uint8_t** const weights_;
+  std::uint32_t* const rows_;  // of x, of the block's columns: [column % kXRows][round]
+  struct Kept {
+    const std::uint8_t* weights;
+    std::uint32_t for_split_sums;
+    std::uint32_t num_columns;
+  };
+  Kept* const kept_;
 };
 
 }  // namespace nvfp4::kernels::cuda_sm80

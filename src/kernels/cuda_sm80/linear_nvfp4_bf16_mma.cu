@@ -26,25 +26,26 @@ struct LinearJob {
 
   struct Place {
     std::uint32_t first_group, num_groups, first_token;
-    std::uint32_t tile_idx, split;
+    TileSteps steps;
   };
   template <std::uint32_t kShapeIdx>
-  [[nodiscard]] __device__ __forceinline__ Place place_of_block() const {
+  [[nodiscard]] __device__ __forceinline__ Place place_of(const TileSteps& steps) const {
     constexpr FragmentShape kShape = kFragmentShapes[kShapeIdx];
-    const std::uint32_t tile_idx = blockIdx.x / grid.num_splits;
-    const TilePlace tile(grid, tile_idx);
+    const TilePlace tile(grid, steps.tile);
     const std::uint32_t first_group = tile.row_tile * kShape.tile_groups();
     const std::uint32_t all_groups = (call.output.num_features + 15) / 16;
-    return {first_group, min(kShape.tile_groups(), all_groups - first_group), tile.token_tile * kShape.tokens(),
-            tile_idx, blockIdx.x % grid.num_splits};
+    return {first_group, min(kShape.tile_groups(), all_groups - first_group), tile.token_tile * kShape.tokens(), steps};
   }
   [[nodiscard]] __device__ __forceinline__ FragmentMatrices matrices(const Place& place) const {
-    return {call.weights + place.first_group * Fragment16x64::row_group_bytes(call.in_features), place.num_groups,
-            call.x, call.in_features, sixteen};
+    return {call.weights + place.first_group * Fragment16x64::row_group_bytes(call.in_features),
+            place.num_groups,
+            call.x,
+            call.in_features,
+            call.output.num_tokens - place.first_token,
+            sixteen};
   }
   [[nodiscard]] __device__ __forceinline__ std::uint32_t row_of(const Place& place, std::uint32_t column) const {
-    const std::uint32_t token = place.first_token + column;
-    return token < call.output.num_tokens ? token : kNoRow;
+    return place.first_token + column;
   }
   [[nodiscard]] __device__ __forceinline__ RowTerms terms(const Place& place, std::uint32_t group) const {
     return RowTerms(call.output, (place.first_group + group) * 16);
@@ -60,26 +61,33 @@ __global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), least_bl
     linear_fragments(const __grid_constant__ LinearJob job) {
   using Tile = FragmentTile<kShapeIdx>;
   constexpr FragmentShape kShape = Tile::kShape;
+  static_assert(sizeof(LinearJob::Place) <= kShape.shared_bytes() - kShape.place_at());
   std::uint8_t* const shared = dynamic_shared();
-  let_next_kernel_start();
-  const LinearJob::Place place = job.place_of_block<kShapeIdx>();
   auto* const kept = reinterpret_cast<LinearJob::Place*>(shared + kShape.place_at());
-  if (threadIdx.x == 0) *kept = place;
-  const std::uint32_t num_tiles = (job.call.in_features + kTileStepK - 1) / kTileStepK;
-  const std::uint32_t first = place.split * job.grid.steps_per_split;
-  const FragmentMatrices matrices = job.matrices(place);
-  Tile tile(matrices, shared);
-  const TileSpan span{first, min(num_tiles, first + job.grid.steps_per_split)};
-  FragmentLoop<kShapeIdx>::run(
-      matrices, tile, span, shared, [] { wait_for_earlier_kernels(); },
-      [&](std::uint32_t column) { return job.row_of(place, column); });
-  __syncthreads();  // the ring is free
-  if constexpr (!kShape.shares_k()) {
-    using Splits = SplitSums<kShape.threads(), Tile::kGroups, Tile::kColumns>;
-    auto* const word = reinterpret_cast<std::uint32_t*>(shared + kShape.arrivals_at());
-    if (job.grid.num_splits > 1 && !Splits::gather(job.grid, kept->tile_idx, kept->split, word, tile.sums)) return;
+  let_next_kernel_start();
+  std::uint32_t step = BlockSteps(job.grid).first_of(blockIdx.x);
+#pragma unroll 1
+  while (true) {
+    const LinearJob::Place place = job.place_of<kShapeIdx>(TileSteps(job.grid, step));
+    if (threadIdx.x == 0) *kept = place;
+    const FragmentMatrices matrices = job.matrices(place);
+    Tile tile(matrices, shared);
+    FragmentLoop<kShapeIdx>::run(
+        matrices, tile, {place.steps.begin, place.steps.end}, shared, [] { wait_for_earlier_kernels(); },
+        [&](std::uint32_t column) { return job.row_of(place, column); });
+    __syncthreads();  // the ring is free
+    bool has_all = true;
+    if constexpr (!kShape.shares_k()) {
+      using Splits = SplitSums<kShape.threads(), Tile::kGroups, Tile::kColumns>;
+      auto* const word = reinterpret_cast<std::uint32_t*>(shared + kShape.arrivals_at());
+      if (!kept->steps.are_all()) has_all = Splits::gather(job.grid, kept->steps, word, tile.sums);
+    }
+    if (has_all) put_sums(tile, job, *kept, shared);
+    if constexpr (kShape.shares_k()) return;  // its blocks have one tile each
+    step = kept->steps.behind(job.grid);
+    if (step == BlockSteps(job.grid).first_of(blockIdx.x + 1)) return;
+    __syncthreads();  // what is shared is free
   }
-  put_sums(tile, job, *kept, shared);
 }
 
 using Kernel = void (*)(LinearJob);
@@ -87,12 +95,12 @@ template <std::size_t... kIdx>
 constexpr std::array<Kernel, sizeof...(kIdx)> all_kernels(std::index_sequence<kIdx...> /*indices*/) {
   return {linear_fragments<kIdx>...};
 }
-constexpr auto kKernels = all_kernels(std::make_index_sequence<kFragmentShapes.size()>());
+constexpr auto kKernels = all_kernels(std::make_index_sequence<kNumLinearShapes>());
 
 Result<DeviceLinearPlan> plan(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   const DeviceLinearPlan plan = linear_nvfp4_bf16_mma_offer().outline(problem, caps, max_tokens);
-  for (std::size_t i = 0; i < kKernels.size(); ++i) {
-    NVFP4_RETURN_IF_ERROR(allow_shared(kName, kKernels[i], kFragmentShapes[i].shared_bytes()));
+  for (const Kernel kernel : kKernels) {
+    NVFP4_RETURN_IF_ERROR(allow_shared(kName, kernel, static_cast<std::uint32_t>(caps.shared_bytes_per_block)));
   }
   return plan;
 }
@@ -107,9 +115,9 @@ Status run(const DeviceLinearPlan& plan, const DeviceLinearWeight& weight, const
   LinearJob job{*call, rows_grid(plan, choice, workspace)};
   for (float& scale : job.call.output.shards.scale2) scale *= kFragmentUnit;
   const FragmentShape& shape = kFragmentShapes[choice.kind_idx];
-  const LaunchShape launched{.blocks = choice.num_tiles() * choice.num_splits,
+  const LaunchShape launched{.blocks = choice.num_blocks(),
                              .num_threads = shape.threads(),
-                             .shared_bytes = shape.shared_bytes()};
+                             .shared_bytes = fragment_shared_bytes(fragment_layer(plan), choice)};
   return launch(kName, kKernels[choice.kind_idx], launched, stream, job);
 }
 

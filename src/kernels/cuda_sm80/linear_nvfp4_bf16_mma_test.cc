@@ -131,7 +131,8 @@ TEST(LinearMma, ATokensBitsDoNotDependOnOthers) {
 // Every shape serves some number of tokens; parts of K take memory that was asked for.
 TEST(LinearMmaChoice, CoversTheLayer) {
   for (const std::uint32_t shared_bytes : {101376U, 166912U, 232448U}) {
-    std::vector<bool> is_used(kFragmentShapes.size());
+    std::vector<bool> is_used(kNumLinearShapes);
+    bool has_spans = false;
     for (const std::uint32_t out_features : {1U, 100U, 2048U, 4096U, 25600U, 262144U}) {
       for (const std::uint32_t in_features : {16U, 1040U, 8192U}) {
         for (const bool batch_invariant : {false, true}) {
@@ -145,20 +146,55 @@ TEST(LinearMmaChoice, CoversTheLayer) {
             EXPECT_LE(shape.shared_bytes(), shared_bytes);
             EXPECT_GE(choice.row_tiles * shape.rows(), out_features);
             EXPECT_GE(choice.token_tiles * shape.tokens(), num_tokens);
-            EXPECT_GE(choice.num_splits * choice.steps_per_split * kTileStepK, in_features);
-            EXPECT_LT((choice.num_splits - 1) * choice.steps_per_split * kTileStepK, in_features);
+            EXPECT_EQ(choice.steps, (in_features + kTileStepK - 1) / kTileStepK);
+            EXPECT_TRUE(choice.span_tiles == 1 || choice.span_tiles == choice.num_tiles());
+            EXPECT_LE(choice.num_splits, choice.span_steps());
+            EXPECT_LE(fragment_shared_bytes(layer, choice), shared_bytes);
+            EXPECT_GE(fragment_shared_bytes(layer, choice), shape.shared_bytes());
             EXPECT_FALSE(batch_invariant && shape.shares_k());
-            if (choice.num_splits == 1) continue;
+            if (!choice.has_parts()) continue;
             EXPECT_FALSE(batch_invariant || shape.shares_k());
             EXPECT_LE(choice.num_tiles(), needs.num_arrivals);
-            EXPECT_LE(std::uint64_t{choice.num_tiles()} * choice.num_splits * shape.rows() * shape.tokens(),
+            EXPECT_LE(std::uint64_t{choice.num_blocks()} * choice.parts_per_block() * shape.rows() * shape.tokens(),
                       needs.part_floats);
+            has_spans = has_spans || choice.span_tiles > 1;
           }
         }
       }
     }
-    EXPECT_EQ(is_used, std::vector<bool>(kFragmentShapes.size(), true));
+    EXPECT_EQ(is_used, std::vector<bool>(kNumLinearShapes, true));
+    EXPECT_TRUE(has_spans);
   }
+}
+
+// Shares cross the borders of tiles and cover several; every block has parts of two.
+TEST(LinearMma, EqualSharesMatchTheReference) {
+  const GpuQueue queue;
+  Random random(9);
+  for (const auto& [out, in, num_tokens] : {std::tuple{141ULL, 784ULL, 65U}, {300ULL, 1040ULL, 130U}}) {
+    if (support::is_for_gpus_only(out * in * num_tokens, 10000000)) continue;
+    const LinearSpec spec = spec_of(out, in);
+    support::expect_linear_close(queue, linear_nvfp4_bf16_mma(), spec, num_tokens, random, 1);
+    const DeviceCaps caps = GpuQueue::must(Device::open(0)).caps();
+    const TileLayer layer{static_cast<std::uint32_t>(out),
+                          static_cast<std::uint32_t>(in),
+                          0.5625,
+                          1,
+                          static_cast<std::uint32_t>(caps.shared_bytes_per_block),
+                          static_cast<std::uint32_t>(caps.shared_bytes_per_sm),
+                          false};
+    EXPECT_GT(choose_fragments(layer, num_tokens).span_tiles, 1U);
+  }
+}
+
+// The next kernel's blocks find no room but where this one's evenly distributed ones are not.
+TEST(LinearMmaChoice, SharedMemoryKeepsBlocksApart) {
+  const TileLayer layer{8192, 8192, 0.5625, 132, 232448, 233472, true};
+  const TileChoice choice = choose_fragments(layer, 64);
+  const std::uint32_t even = (choice.num_blocks() + 131) / 132;
+  const std::uint32_t shared_bytes = fragment_shared_bytes(layer, choice);
+  EXPECT_LE(even * (shared_bytes + 1024), 233472U);
+  EXPECT_GT((even + 1) * (shared_bytes + 1024), 233472U);
 }
 
 TEST(LinearMmaRefusal, SaysWhatIsNotPossible) {
@@ -173,6 +209,8 @@ TEST(LinearMmaRefusal, SaysWhatIsNotPossible) {
     caps.sm = sm;
     EXPECT_EQ(refusal(problem, caps, 8192), "");
   }
+  problem.in_features = 4096;
+  EXPECT_NE(refusal(problem, caps, 0xFFFFFFFFU).find("more than one launch"), std::string::npos);
   problem.weight = WeightFormat::kFp8;
   EXPECT_NE(refusal(problem, caps, 1), "");
   problem.weight = WeightFormat::kNvfp4;

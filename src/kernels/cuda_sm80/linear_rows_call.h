@@ -26,14 +26,18 @@ struct RowsCall {
   RowsOutput output;
 };
 
-// How the blocks of the kernel for many tokens share the work.
+// How the blocks of the kernel for many tokens share the work; TileChoice says what a span is.
 struct RowsGrid {
   std::uint32_t row_tiles = 1;
   std::uint32_t token_tiles = 1;
-  std::uint32_t num_splits = 1;       // of K
-  std::uint32_t steps_per_split = 1;  // of kManyStepK
-  std::uint32_t* arrivals = nullptr;  // [tiles], 0 before and after; with splits
-  float* partials = nullptr;          // [tiles, splits, a tile's sums]; with splits
+  std::uint32_t steps = 1;        // of a tile, each of kTileStepK
+  std::uint32_t span_steps = 1;   // of a span, and
+  std::uint32_t num_splits = 1;   // its blocks:
+  std::uint32_t split_steps = 1;  // steps of a block,
+  std::uint32_t num_longer = 0;   // and one more of the first blocks of a span
+  std::uint32_t parts_per_block = 1;
+  std::uint32_t* arrivals = nullptr;  // [tiles], 0 before and after; with parts
+  float* partials = nullptr;          // [blocks, parts_per_block, a tile's sums]; with parts
 };
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -19,7 +19,7 @@ std::array<TileKind, kManyShapes.size()> kinds_of(std::uint32_t weight_bytes) {
                 shape.registers,
                 shape.stage_bytes(weight_bytes),
                 shape.shared_bytes(weight_bytes),
-                weight_bytes == 1 ? shape.rate_fp8 : shape.rate_bf16};
+                weight_bytes == 1 ? shape.fp8 : shape.bf16};
   }
   return kinds;
 }
@@ -69,6 +69,14 @@ RowsChoice choose_rows(const RowsLayer& layer, std::uint32_t num_tokens) {
   }
   return layer.weight_bytes == 1 ? choose_few(kFewShapesFp8, layer, num_tokens)
                                  : choose_few(kFewShapesBf16, layer, num_tokens);
+}
+
+std::uint32_t many_shared_bytes(const RowsLayer& layer, const TileChoice& tiles) {
+  return even_shared_bytes(tile_layer(layer), kinds_of(layer.weight_bytes)[tiles.kind_idx], tiles);
+}
+
+std::string many_refusal(const RowsLayer& layer, std::uint32_t max_tokens) {
+  return tiles_refusal(tile_layer(layer), max_tokens);
 }
 
 TileNeeds rows_needs(const RowsLayer& layer, std::uint32_t max_tokens) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "kernels/cuda_sm80/linear_rows_shapes.h"
 #include "kernels/cuda_sm80/tile_choice.h"
@@ -31,6 +32,11 @@ struct RowsChoice {
 [[nodiscard]] std::uint32_t least_rows_bytes(const RowsLayer& layer);
 // For a layer that fits; num_tokens above 0.
 [[nodiscard]] RowsChoice choose_rows(const RowsLayer& layer, std::uint32_t num_tokens);
+
+// Of a block of the kernel for many tokens.
+[[nodiscard]] std::uint32_t many_shared_bytes(const RowsLayer& layer, const TileChoice& tiles);
+// Why one launch cannot have that many tokens, in words; empty when it can.
+[[nodiscard]] std::string many_refusal(const RowsLayer& layer, std::uint32_t max_tokens);
 
 // The most that choose_rows() asks for with up to max_tokens.
 [[nodiscard]] TileNeeds rows_needs(const RowsLayer& layer, std::uint32_t max_tokens);

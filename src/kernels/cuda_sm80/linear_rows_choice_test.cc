@@ -31,10 +31,13 @@ TEST(LinearRowsChoice, CoversTheLayer) {
               kind.tokens = choice.many().tokens;
               EXPECT_GE(tiles.row_tiles * choice.many().rows, out_features);
               EXPECT_GE(tiles.token_tiles * choice.many().tokens, num_tokens);
-              EXPECT_GE(tiles.num_splits * tiles.steps_per_split * kManyStepK, in_features);
-              EXPECT_LT((tiles.num_splits - 1) * tiles.steps_per_split * kManyStepK, in_features);
+              EXPECT_EQ(tiles.steps, (in_features + kManyStepK - 1) / kManyStepK);
+              EXPECT_TRUE(tiles.span_tiles == 1 || tiles.span_tiles == tiles.num_tiles());
+              EXPECT_LE(tiles.num_splits, tiles.span_steps());
+              EXPECT_LE(many_shared_bytes(layer, tiles), shared_bytes);
+              EXPECT_GE(many_shared_bytes(layer, tiles), choice.many().shared_bytes(weight_bytes));
               EXPECT_LE(tiles.part_floats(kind), needs.part_floats);
-              if (tiles.num_splits == 1) continue;
+              if (!tiles.has_parts()) continue;
               EXPECT_FALSE(batch_invariant);
               EXPECT_LE(tiles.num_tiles(), needs.num_arrivals);
             }

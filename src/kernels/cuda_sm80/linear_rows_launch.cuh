@@ -30,7 +30,11 @@ class RowsLaunch {
     NVFP4_RETURN_IF_ERROR(call);
     const RowsChoice choice = choose_rows(rows_layer(plan), args.num_tokens);
     if (choice.is_few) return run_few(name, choice.few, *call, stream);
-    return run_many(name, choice, *call, rows_grid(plan, choice.tiles, workspace), stream);
+    const LaunchShape launched{.blocks = choice.tiles.num_blocks(),
+                               .num_threads = choice.many().threads(),
+                               .shared_bytes = many_shared_bytes(rows_layer(plan), choice.tiles)};
+    return launch(name, kMany[choice.tiles.kind_idx], launched, stream, *call,
+                  rows_grid(plan, choice.tiles, workspace));
   }
 
  private:
@@ -62,13 +66,6 @@ class RowsLaunch {
     std::size_t idx = 0;
     while (few_shapes()[idx].groups != shape.groups || few_shapes()[idx].columns != shape.columns) ++idx;
     return launch(name, kFew[idx], launched, stream, call);
-  }
-  static Status run_many(const char* name, const RowsChoice& choice, const RowsCall& call, const RowsGrid& grid,
-                         DeviceStream stream) {
-    const LaunchShape launched{.blocks = choice.tiles.num_tiles() * choice.tiles.num_splits,
-                               .num_threads = choice.many().threads(),
-                               .shared_bytes = choice.many().shared_bytes(Weight::kBytes)};
-    return launch(name, kMany[choice.tiles.kind_idx], launched, stream, call, grid);
   }
 };
 

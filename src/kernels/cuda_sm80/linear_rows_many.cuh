@@ -1,4 +1,4 @@
-// Many tokens: a block multiplies a tile of rows by a tile of tokens, all of K or a part of it, in steps of 64 numbers
+// Many tokens: a block multiplies tiles of rows by tiles of tokens, all of K or a part of it, in steps of 64 numbers
 // that are copied some stages ahead. Sums run over K in ascending order; parts of K are added in ascending order too,
 // by the block of a tile that ends last. Bound: the tensor cores, or memory below about 100 tokens.
 #pragma once
@@ -94,13 +94,10 @@ class ManyTokensTile {
   static constexpr ManyShape kShape = kManyShapes[kShapeIdx];
   static constexpr std::uint32_t kStageBytes = kShape.stage_bytes(Weight::kBytes);
 
-  __device__ __forceinline__ ManyTokensTile(const RowsCall& call, std::uint32_t first_row, std::uint32_t first_token)
-      : call_(call), first_row_(first_row), first_token_(first_token) {
-    const std::uint32_t warp = threadIdx.x / 32;
-    warp_row_ = warp % kRowWarps * (16 * kRowTiles);
-    warp_token_ = warp / kRowWarps * (8 * kTokenTiles);
-    weights_at_ = warp_row_ * kWeightRowBytes + Staged::weight_place(threadIdx.x % 32);
-    x_at_ = kWeightBytes + warp_token_ * kXRowBytes + Staged::x_place(threadIdx.x % 32);
+  __device__ __forceinline__ ManyTokensTile(const RowsCall& call, const TilePlace& place)
+      : call_(call), first_row_(place.row_tile * kShape.rows), first_token_(place.token_tile * kShape.tokens) {
+    weights_at_ = warp_row() * kWeightRowBytes + Staged::weight_place(threadIdx.x % 32);
+    x_at_ = kWeightBytes + warp_token() * kXRowBytes + Staged::x_place(threadIdx.x % 32);
   }
 
   // Stages are at addresses of shared memory, multiples of 128.
@@ -143,19 +140,20 @@ class ManyTokensTile {
   }
 
   // The last block of a tile has the sums of all afterwards: true for it.
-  __device__ __forceinline__ bool gather_splits(const RowsGrid& grid, std::uint32_t tile_idx, std::uint32_t split,
-                                                volatile std::uint32_t* shared) {
-    return SplitSums<kShape.threads(), kRowTiles, kTokenTiles>::gather(grid, tile_idx, split, shared, sums_);
+  __device__ __forceinline__ bool gather_parts(const RowsGrid& grid, const TileSteps& steps,
+                                               volatile std::uint32_t* shared) {
+    return SplitSums<kShape.threads(), kRowTiles, kTokenTiles>::gather(grid, steps, shared, sums_);
   }
 
-  __device__ __forceinline__ void put_sums() const {
+  __device__ __forceinline__ void put_sums(const TilePlace& place) const {
+    const std::uint32_t first_token = place.token_tile * kShape.tokens + warp_token();
 #pragma unroll
     for (std::uint32_t row = 0; row < kRowTiles; ++row) {
-      const std::uint32_t first_row = first_row_ + warp_row_ + 16 * row;
+      const std::uint32_t first_row = place.row_tile * kShape.rows + warp_row() + 16 * row;
       const RowTerms terms(call_.output, first_row);
 #pragma unroll
       for (std::uint32_t i = 0; i < kTokenTiles; ++i) {
-        put_product(call_.output, terms, first_row, first_token_ + warp_token_ + 8 * i, sums_[row][i]);
+        put_product(call_.output, terms, first_row, first_token + 8 * i, sums_[row][i]);
       }
     }
   }
@@ -168,6 +166,12 @@ class ManyTokensTile {
   static constexpr std::uint32_t kWeightRowBytes = kManyStepK * Weight::kBytes;
   static constexpr std::uint32_t kXRowBytes = kManyStepK * sizeof(Bf16Bits);
   static constexpr std::uint32_t kWeightBytes = kShape.rows * kWeightRowBytes;
+
+  // Of this warp, in the tile.
+  __device__ __forceinline__ static std::uint32_t warp_row() { return threadIdx.x / 32 % kRowWarps * (16 * kRowTiles); }
+  __device__ __forceinline__ static std::uint32_t warp_token() {
+    return threadIdx.x / 32 / kRowWarps * (8 * kTokenTiles);
+  }
 
   struct Fragments {
     std::uint32_t weights[kRowTiles][Weight::kWords];
@@ -196,38 +200,26 @@ class ManyTokensTile {
 
   const RowsCall& call_;
   std::uint32_t first_row_, first_token_;
-  std::uint32_t warp_row_, warp_token_;  // in the tile
-  std::uint32_t weights_at_, x_at_;      // of this lane, in a stage
+  std::uint32_t weights_at_, x_at_;  // of this lane, in a stage
   Fragments fragments_[2];
   typename Weight::Nans nans_[kRowTiles];
   float sums_[kRowTiles][kTokenTiles][4] = {};
 };
 
-template <class Weight, std::uint32_t kShapeIdx>
-__global__ void __launch_bounds__(kManyShapes[kShapeIdx].threads())
-    linear_rows_many(const __grid_constant__ RowsCall call, const __grid_constant__ RowsGrid grid) {
-  using Tile = ManyTokensTile<Weight, kShapeIdx>;
+// Sums of a tile over some steps.
+template <class Tile>
+__device__ __forceinline__ void multiply_steps(Tile& tile, const TileSteps& steps, std::uint32_t stages) {
   constexpr std::uint32_t kStages = Tile::kShape.stages;
-  std::uint8_t* const linear_rows_shared = dynamic_shared();
-  let_next_kernel_start();
-  const std::uint32_t tile_idx = blockIdx.x / grid.num_splits;
-  const std::uint32_t split = blockIdx.x % grid.num_splits;
-  const TilePlace place(grid, tile_idx);
-  Tile tile(call, place.row_tile * Tile::kShape.rows, place.token_tile * Tile::kShape.tokens);
-  const std::uint32_t first_step = split * grid.steps_per_split;
-  const std::uint32_t all_steps = (call.in_features + kManyStepK - 1) / kManyStepK;
-  const std::uint32_t num_steps = min(all_steps, first_step + grid.steps_per_split) - first_step;
-  const std::uint32_t stages = shared_address(linear_rows_shared);
+  const std::uint32_t num_steps = steps.end - steps.begin;
   const auto stage_of = [&](std::uint32_t step) { return stages + step % kStages * Tile::kStageBytes; };
-
 #pragma unroll
   for (std::uint32_t step = 0; step < kStages - 1; ++step) {
-    if (step < num_steps) tile.copy_weights(stage_of(step), first_step + step);
+    if (step < num_steps) tile.copy_weights(stage_of(step), steps.begin + step);
   }
   wait_for_earlier_kernels();
 #pragma unroll
   for (std::uint32_t step = 0; step < kStages - 1; ++step) {
-    if (step < num_steps) tile.copy_x(stage_of(step), first_step + step);
+    if (step < num_steps) tile.copy_x(stage_of(step), steps.begin + step);
     end_copies();
   }
   const auto landed = [] {
@@ -240,19 +232,43 @@ __global__ void __launch_bounds__(kManyShapes[kShapeIdx].threads())
   for (std::uint32_t step = 0; step < num_steps; ++step) {
     const std::uint32_t next = step + kStages - 1;
     if (next < num_steps) {  // to where all have read everything
-      tile.copy_weights(stage_of(next), first_step + next);
-      tile.copy_x(stage_of(next), first_step + next);
+      tile.copy_weights(stage_of(next), steps.begin + next);
+      tile.copy_x(stage_of(next), steps.begin + next);
     }
     end_copies();
     tile.multiply(stage_of(step), stage_of(step + 1), [&] { return step + 1 < num_steps && landed(); });
   }
   tile.end_sums();
-  if (grid.num_splits > 1) {
-    __syncthreads();  // the stages are free
-    auto* const shared = reinterpret_cast<std::uint32_t*>(linear_rows_shared);
-    if (!tile.gather_splits(grid, tile_idx, split, shared)) return;
+}
+
+// In shared memory: registers do not suffice for it.
+struct KeptSteps {
+  TileSteps steps;
+  std::uint32_t word;
+};
+
+template <class Weight, std::uint32_t kShapeIdx>
+__global__ void __launch_bounds__(kManyShapes[kShapeIdx].threads())
+    linear_rows_many(const __grid_constant__ RowsCall call, const __grid_constant__ RowsGrid grid) {
+  using Tile = ManyTokensTile<Weight, kShapeIdx>;
+  std::uint8_t* const shared = dynamic_shared();
+  auto* const kept = reinterpret_cast<KeptSteps*>(shared + Tile::kShape.kept_at(Weight::kBytes));
+  let_next_kernel_start();
+  std::uint32_t step = BlockSteps(grid).first_of(blockIdx.x);
+#pragma unroll 1
+  while (true) {
+    const TileSteps steps(grid, step);
+    if (threadIdx.x == 0) kept->steps = steps;
+    const TilePlace place(grid, steps.tile);
+    Tile tile(call, place);
+    multiply_steps(tile, steps, shared_address(shared));
+    bool has_all = true;
+    if (!kept->steps.are_all()) has_all = tile.gather_parts(grid, kept->steps, &kept->word);
+    if (has_all) tile.put_sums(TilePlace(grid, kept->steps.tile));
+    step = kept->steps.behind(grid);
+    if (step == BlockSteps(grid).first_of(blockIdx.x + 1)) return;
+    __syncthreads();  // what is shared is free
   }
-  tile.put_sums();
 }
 
 }  // namespace nvfp4::kernels::cuda_sm80

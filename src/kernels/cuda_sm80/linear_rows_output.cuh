@@ -14,9 +14,9 @@ namespace nvfp4::kernels::cuda_sm80 {
 __device__ __forceinline__ float scale_of_row(const RowsOutput& output, std::uint32_t row) {
   if (output.row_scales != nullptr) return output.row_scales[min(row, output.num_features - 1)];
   float scale = output.shards.scale2[0];
-#pragma unroll
-  for (std::uint32_t i = 1; i < kMaxDeviceShards; ++i) {
-    if (i < output.shards.count && row >= output.shards.end_rows[i - 1]) scale = output.shards.scale2[i];
+#pragma unroll 1
+  for (std::uint32_t i = 1; i < output.shards.count; ++i) {
+    if (row >= output.shards.end_rows[i - 1]) scale = output.shards.scale2[i];
   }
   return scale;
 }

@@ -46,9 +46,11 @@ std::string linear_refusal(const DeviceLinearProblem& problem, const DeviceCaps&
   return {};
 }
 
-std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps) {
+std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
-  const std::uint32_t needed = least_rows_bytes(rows_layer(plan_without_workspace(problem, caps, 0)));
+  const RowsLayer layer = rows_layer(plan_without_workspace(problem, caps, max_tokens));
+  if (std::string reason = many_refusal(layer, max_tokens); !reason.empty()) return reason;
+  const std::uint32_t needed = least_rows_bytes(layer);
   if (needed <= caps.shared_bytes_per_block) return {};
   return "a block needs " + std::to_string(needed) + " bytes of shared memory, the device has " +
          std::to_string(caps.shared_bytes_per_block);
@@ -78,7 +80,14 @@ DeviceLinearPlan rows_plan(const DeviceLinearProblem& problem, const DeviceCaps&
 }
 
 RowsGrid rows_grid(const DeviceLinearPlan& plan, const TileChoice& tiles, const DeviceWorkspace& workspace) {
-  RowsGrid grid{tiles.row_tiles, tiles.token_tiles, tiles.num_splits, tiles.steps_per_split};
+  RowsGrid grid{tiles.row_tiles,
+                tiles.token_tiles,
+                tiles.steps,
+                tiles.span_steps(),
+                tiles.num_splits,
+                tiles.span_steps() / tiles.num_splits,
+                tiles.span_steps() % tiles.num_splits,
+                tiles.parts_per_block()};
   grid.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data);
   grid.partials = reinterpret_cast<float*>(workspace.data + rows_workspace(plan).parts_at);
   return grid;

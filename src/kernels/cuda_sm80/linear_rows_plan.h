@@ -14,7 +14,8 @@ namespace nvfp4::kernels::cuda_sm80 {
 [[nodiscard]] bool has_code_for(std::uint32_t sm);
 // For any weights, and for those in rows.
 [[nodiscard]] std::string linear_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps);
-[[nodiscard]] std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps);
+[[nodiscard]] std::string rows_refusal(const DeviceLinearProblem& problem, const DeviceCaps& caps,
+                                       std::uint32_t max_tokens);
 
 // Places in the workspace of a plan: arrivals (0 between two runs) are first, then rounded activations BF16 [T, K] with
 // float32 [T], then parts.

@@ -38,8 +38,7 @@ inline constexpr std::uint32_t kManyStepK = kTileStepK;
 struct ManyShape {
   std::uint32_t rows, tokens, warps, stages;
   std::uint32_t registers;  // of a thread, about
-  // Products in a nanosecond on a multiprocessor of an H200 that is full of such blocks, as measured.
-  double rate_bf16, rate_fp8;
+  StepTimes bf16, fp8;      // as measured
 
   [[nodiscard]] constexpr std::uint32_t threads() const { return 32 * warps; }
   // FP8: no weight is decoded by two warps. BF16: squares, which read the least.
@@ -53,14 +52,18 @@ struct ManyShape {
     return kManyStepK * (rows * weight_bytes + tokens * 2);
   }
   [[nodiscard]] constexpr std::uint32_t shared_bytes(std::uint32_t weight_bytes) const {
+    return kept_at(weight_bytes) + 32;
+  }
+  // Behind the stages: what the block does, and a word for SplitSums.
+  [[nodiscard]] constexpr std::uint32_t kept_at(std::uint32_t weight_bytes) const {
     return stages * stage_bytes(weight_bytes);
   }
 };
-inline constexpr std::array<ManyShape, 5> kManyShapes = {{{64, 32, 4, 6, 80, 820, 680},
-                                                          {64, 64, 4, 5, 128, 1000, 910},
-                                                          {128, 64, 4, 4, 168, 1100, 1100},
-                                                          {128, 128, 4, 3, 255, 1300, 1300},
-                                                          {256, 128, 8, 3, 255, 1600, 0}}};
+inline constexpr std::array<ManyShape, 5> kManyShapes = {{{64, 32, 4, 6, 80, {248, 160}, {267, 199}},
+                                                          {64, 64, 4, 5, 128, {301, 249}, {366, 275}},
+                                                          {128, 64, 4, 4, 168, {464, 376}, {583, 471}},
+                                                          {128, 128, 4, 3, 255, {762, 763}, {891, 892}},
+                                                          {256, 128, 8, 3, 255, {1310, 1310}, {}}}};
 
 // The first ones; the decoding of FP8 leaves nothing for the largest to gain.
 [[nodiscard]] constexpr std::size_t num_many_shapes(std::uint32_t weight_bytes) {

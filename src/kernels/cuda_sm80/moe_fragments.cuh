@@ -113,12 +113,14 @@ __global__ void __launch_bounds__(kFragmentShapes[kShapeIdx].threads(), least_bl
   if (place.num_rows == 0) return;
   const std::uint64_t group = std::uint64_t{place.expert} * product.row_groups + place.first_group;
   const FragmentMatrices matrices{product.weights + group * Fragment16x64::row_group_bytes(product.in_features),
-                                  place.num_groups, product.x, product.in_features, product.sixteen};
+                                  place.num_groups,
+                                  product.x,
+                                  product.in_features,
+                                  place.num_rows,
+                                  product.sixteen};
   FragmentTile<kShapeIdx> tile(matrices, shared);
   const auto num_tiles = static_cast<std::uint32_t>(Fragment16x64::num_tiles(product.in_features));
-  const auto row_of = [&](std::uint32_t column) {
-    return column < place.num_rows ? row_of_x(product, place.first_row + column) : kNoRow;
-  };
+  const auto row_of = [&](std::uint32_t column) { return row_of_x(product, place.first_row + column); };
   FragmentLoop<kShapeIdx>::run(matrices, tile, {0, num_tiles}, shared, [] {}, row_of);
   __syncthreads();  // the ring is free
   put_sums(tile, job, place, shared);

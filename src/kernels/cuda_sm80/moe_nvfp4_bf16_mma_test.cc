@@ -191,8 +191,8 @@ TEST(MoeMma, KeepsToTheEndsOfBf16) {
 
 TEST(MoeMmaChoice, EveryShapeServes) {
   std::vector<bool> is_used(kFragmentShapes.size());
-  is_used[0] = true;  // of linear layers
-  for (const std::uint32_t num_rows : {1U, 512U, 2500U, 5000U, 60000U}) {
+  std::fill_n(is_used.begin(), kFirstExpertShape, true);  // of linear layers
+  for (const std::uint32_t num_rows : {1U, 6U, 512U, 1300U, 2500U, 12000U, 60000U}) {
     is_used[choose_expert_shape({num_rows, 128, 96, 132, false})] = true;
     EXPECT_FALSE(kFragmentShapes[choose_expert_shape({num_rows, 128, 96, 132, true})].shares_k());
   }

@@ -10,6 +10,7 @@
 namespace nvfp4::kernels::cuda_sm80 {
 namespace {
 
+constexpr std::uint32_t kVersion = 2;           // of all kernels here; DeviceOffer says what for
 constexpr std::uint64_t kMaxPairs = 1U << 28U;  // blocks of a launch are below 2^31
 
 // Hopper multiplies faster than mma.sync asks it to.
@@ -18,10 +19,11 @@ DeviceSpeed fragment_speed(const DeviceCaps& caps) { return {0.7, caps.sm == kHo
 DeviceSpeed expert_speed(const DeviceCaps& caps) { return {0.6, caps.sm == kHopper ? 0.29 : 0.55, 0.5, 12}; }
 DeviceSpeed rows_speed(const DeviceCaps& caps) { return {0.85, caps.sm == kHopper ? 0.42 : 0.65, 0.3, 3}; }
 
-std::string refuse_fragments(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+std::string refuse_fragments(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (problem.weight != WeightFormat::kNvfp4) return "only for nvfp4 weights";
   if (std::string reason = linear_refusal(problem, caps); !reason.empty()) return reason;
-  return fragment_refusal(caps, problem.in_features);
+  if (std::string reason = fragment_refusal(caps, problem.in_features); !reason.empty()) return reason;
+  return tiles_refusal(fragment_layer(plan_without_workspace(problem, caps, max_tokens)), max_tokens);
 }
 DeviceLinearPlan outline_fragments(const DeviceLinearProblem& problem, const DeviceCaps& caps,
                                    std::uint32_t max_tokens) {
@@ -30,16 +32,20 @@ DeviceLinearPlan outline_fragments(const DeviceLinearProblem& problem, const Dev
   return plan;
 }
 
+std::string shared_tiling_text(std::uint32_t rows, std::uint32_t tokens, const TileChoice& choice) {
+  if (choice.span_tiles == 1) return tiling_text(rows, tokens, choice.num_splits);
+  return tiling_text(rows, tokens) + " in " + std::to_string(choice.num_splits) + " equal shares";
+}
 std::string fragment_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
   const TileChoice choice =
       choose_fragments(fragment_layer(plan_without_workspace(problem, caps, num_tokens)), num_tokens);
   const FragmentShape& shape = kFragmentShapes[choice.kind_idx];
-  return tiling_text(shape.rows(), shape.tokens(), choice.num_splits);
+  return shared_tiling_text(shape.rows(), shape.tokens(), choice);
 }
 std::string rows_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
   const RowsChoice choice = choose_rows(rows_layer(plan_without_workspace(problem, caps, num_tokens)), num_tokens);
   if (choice.is_few) return tiling_text(choice.few.rows(), choice.few.tokens());
-  return tiling_text(choice.many().rows, choice.many().tokens, choice.tiles.num_splits);
+  return shared_tiling_text(choice.many().rows, choice.many().tokens, choice.tiles);
 }
 // FC1's; FC2's may have other rows.
 std::string expert_tiling(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
@@ -49,13 +55,13 @@ std::string expert_tiling(const MoeProblem& problem, const DeviceCaps& caps, std
   return tiling_text(shape.rows(), shape.tokens());
 }
 
-std::string refuse_fp8(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+std::string refuse_fp8(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (problem.weight != WeightFormat::kFp8) return "only for fp8 weights";
-  return rows_refusal(problem, caps);
+  return rows_refusal(problem, caps, max_tokens);
 }
-std::string refuse_bf16(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t /*max_tokens*/) {
+std::string refuse_bf16(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
   if (problem.weight != WeightFormat::kBF16) return "only for bf16 weights";
-  return rows_refusal(problem, caps);
+  return rows_refusal(problem, caps, max_tokens);
 }
 
 std::string refuse_moe(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t max_tokens) {
@@ -82,6 +88,13 @@ DeviceMoePlan outline_moe(const MoeProblem& problem, const DeviceCaps& caps, std
   return plan;
 }
 
+template <class Offer>
+constexpr Offer offer_of(const Offer& offer, decltype(Offer::tiling) tiling) {
+  Offer whole = with_tiling(offer, tiling);
+  whole.version = kVersion;
+  return whole;
+}
+
 }  // namespace
 
 TileLayer fragment_layer(const DeviceLinearPlan& plan) {
@@ -92,26 +105,26 @@ TileLayer fragment_layer(const DeviceLinearPlan& plan) {
 }
 
 const DeviceLinearOffer& linear_nvfp4_bf16_mma_offer() {
-  static constexpr DeviceLinearOffer kOffer = with_tiling(
+  static constexpr DeviceLinearOffer kOffer = offer_of(
       DeviceLinearOffer{"linear_nvfp4_bf16_mma", refuse_fragments, outline_fragments, fragment_speed}, fragment_tiling);
   return kOffer;
 }
 
 const DeviceLinearOffer& linear_fp8_bf16_mma_offer() {
   static constexpr DeviceLinearOffer kOffer =
-      with_tiling(DeviceLinearOffer{"linear_fp8_bf16_mma", refuse_fp8, rows_plan, rows_speed}, rows_tiling);
+      offer_of(DeviceLinearOffer{"linear_fp8_bf16_mma", refuse_fp8, rows_plan, rows_speed}, rows_tiling);
   return kOffer;
 }
 
 const DeviceLinearOffer& linear_bf16_mma_offer() {
   static constexpr DeviceLinearOffer kOffer =
-      with_tiling(DeviceLinearOffer{"linear_bf16_mma", refuse_bf16, rows_plan, rows_speed}, rows_tiling);
+      offer_of(DeviceLinearOffer{"linear_bf16_mma", refuse_bf16, rows_plan, rows_speed}, rows_tiling);
   return kOffer;
 }
 
 const DeviceMoeOffer& moe_nvfp4_bf16_mma_offer() {
   static constexpr DeviceMoeOffer kOffer =
-      with_tiling(DeviceMoeOffer{"moe_nvfp4_bf16_mma", refuse_moe, outline_moe, expert_speed}, expert_tiling);
+      offer_of(DeviceMoeOffer{"moe_nvfp4_bf16_mma", refuse_moe, outline_moe, expert_speed}, expert_tiling);
   return kOffer;
 }
 

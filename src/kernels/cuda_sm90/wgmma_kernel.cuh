@@ -67,13 +67,6 @@ __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sum
   return mine;
 }
 
-// Those that arrived before. What the warps of all of them wrote before is seen after.
-__device__ __forceinline__ std::uint32_t count_arrival(std::uint32_t* counter) {
-  std::uint32_t before;
-  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
-  return before;
-}
-
 // The same where blocks are not of a cluster: sums go through memory, and the warp that comes last, as a counter says,
 // has the total. True for that one.
 template <std::uint32_t kKind, std::uint32_t kSums>

@@ -32,6 +32,14 @@ __device__ __forceinline__ void wait_for_cluster_barrier() {
 #endif
 }
 
+// Counts an arrival, among blocks; those that came before. What the threads of all that arrived had written, or saw
+// behind a barrier of their block, is visible after it.
+__device__ __forceinline__ std::uint32_t count_arrival(std::uint32_t* counter) {
+  std::uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
 // The word at this shared address of block `rank` of the cluster.
 __device__ __forceinline__ std::uint32_t load_from_block(std::uint32_t address, std::uint32_t rank) {
   std::uint32_t value = 0;

@@ -5,6 +5,7 @@
 
 #include "emulation/block.h"
 #include "emulation/cluster.h"
+#include "emulation/device_functions.h"
 
 namespace nvfp4::kernels {
 
@@ -17,6 +18,12 @@ inline void arrive_at_cluster_barrier() {
 inline void wait_for_cluster_barrier() {
   emulation::Block& block = *emulation::Block::running();
   block.cluster()->wait(block);
+}
+inline std::uint32_t count_arrival(std::uint32_t* counter) {
+  emulation::fence(emulation::FenceScope::kDevice);
+  const std::uint32_t before = atomicAdd(counter, 1U);
+  emulation::fence(emulation::FenceScope::kDevice);
+  return before;
 }
 inline std::uint32_t load_from_block(std::uint32_t address, std::uint32_t rank) {
   emulation::Block& block = *emulation::Block::running();
