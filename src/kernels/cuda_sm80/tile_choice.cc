@@ -9,14 +9,14 @@ namespace {
 constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
 
 // Measured on an H200; what counts is how they compare, which is alike on its relatives.
-constexpr double kSmBytesPerNs = 64;      // that come to a multiprocessor
-constexpr double kBytesPerNs = 4300;      // that come from memory
-constexpr double kPartBytesPerNs = 2950;  // of parts of tiles, written and read
-constexpr double kBlockNs = 1750;         // to start and to end a block,
-constexpr double kSumNs = 0.38;           // and for each of its sums
-constexpr std::uint32_t kLeastSteps = 4;  // of a part of K
-constexpr std::uint32_t kLeastShare = 8;  // of a part of K
-constexpr double kMostTilesOfShare = 1.25;
+constexpr double kSmBytesPerNs = 64;          // that come to a multiprocessor
+constexpr double kBytesPerNs = 4300;          // that come from memory
+constexpr double kPartBytesPerNs = 2950;      // of parts of tiles, written and read
+constexpr double kBlockNs = 1750;             // to start and to end a block,
+constexpr double kSumNs = 0.38;               // and for each of its sums
+constexpr std::uint32_t kLeastSteps = 4;      // of a part of a tile
+constexpr std::uint32_t kLeastShare = 8;      // steps of a block that has an equal share of all tiles,
+constexpr double kMostTilesOfShare = 1.25;    // and tiles for each such block
 constexpr std::uint32_t kMaxSplits = 16;      // of a tile
 constexpr std::uint32_t kLeastTileRows = 64;  // of any kind
 constexpr std::uint32_t kLeastTileTokens = 32;
