@@ -11,7 +11,7 @@ enum class PlantedFault : std::uint8_t {
   kNoWarpBarrier,      // __syncwarp() too
   kNoNumberedBarrier,  // a barrier of some warps
   kNoCopyWait,         // waiting for copies does too
-  kNoFence,            // __threadfence() does nothing, nor does that of a block
+  kNoFence,            // __threadfence() orders nothing, nor does that of a block, nor count_arrival()
   kNoWaitForKernels,   // kernels do not wait for those ahead
   kNoClusterBarrier,   // the wait of a cluster returns at once
   kNoBulkWait,         // waits for barriers in memory do
