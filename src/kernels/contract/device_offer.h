@@ -34,7 +34,8 @@ struct DeviceOffer {
   DeviceWeightLayout nvfp4_layout = DeviceWeightLayout::kFragment16x64;  // in which it reads NVFP4 weights
   // In microseconds, where the kernel knows more than its speed; null otherwise.
   double (*time_us)(const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) = nullptr;
-  // How it cuts the layer for so many tokens, in words: "64 x 32, K in 4 parts" of rows and tokens. Null: one way.
+  // How it cuts the layer for so many tokens, in words: "64 x 32, K in 4 parts" of rows and tokens, or "128 x 64 in 396
+  // equal shares". Null: one way.
   std::string (*tiling)(const Problem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) = nullptr;
   std::uint32_t version = 1;  // raised when its speed changes: what was measured of the old one counts no more
 };

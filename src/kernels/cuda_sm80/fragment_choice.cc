@@ -9,6 +9,15 @@ namespace {
 
 constexpr std::uint32_t kFewTokens = 16;
 constexpr std::uint32_t kMaxFragmentFeatures = 1U << 24U;  // places of a block's weights have 32 bits
+// Of kFragmentShapes, by rows and tokens.
+constexpr std::uint32_t k32x16 = 0, k128x32 = 2, k128x64 = 3, k32x8 = 4, k64x8 = 5, k64x8Lean = 6, k64x16 = 7,
+                        k256x64 = 8;
+constexpr bool has_size(std::uint32_t shape_idx, std::uint32_t rows, std::uint32_t tokens) {
+  return kFragmentShapes[shape_idx].rows() == rows && kFragmentShapes[shape_idx].tokens() == tokens;
+}
+static_assert(has_size(k32x16, 32, 16) && has_size(k128x32, 128, 32) && has_size(k128x64, 128, 64) &&
+              has_size(k32x8, 32, 8) && has_size(k64x8, 64, 8) && has_size(k64x8Lean, 64, 8) &&
+              has_size(k64x16, 64, 16) && has_size(k256x64, 256, 64));
 constexpr std::array<StepTimes, kNumManyShapes> kTimes = {{{256, 155}, {376, 246}, {492, 380}}};
 constexpr std::array<std::uint32_t, kNumManyShapes> kRegisters = {96, 128, 168};
 
@@ -29,8 +38,9 @@ constexpr std::uint32_t divided_up(std::uint32_t value, std::uint32_t by) { retu
 TileChoice choose_few(const TileLayer& layer, std::uint32_t num_tokens) {
   constexpr double kLeastShare = 0.8;
   TileChoice choice;
-  choice.kind_idx = 0;
-  if (num_tokens <= 8) choice.kind_idx = divided_up(layer.out_features, 64) >= kLeastShare * layer.num_sms ? 5 : 4;
+  choice.kind_idx = k32x16;
+  if (num_tokens <= 8)
+    choice.kind_idx = divided_up(layer.out_features, 64) >= kLeastShare * layer.num_sms ? k64x8 : k32x8;
   choice.row_tiles = divided_up(layer.out_features, kFragmentShapes[choice.kind_idx].rows());
   choice.token_tiles = 1;
   choice.steps = divided_up(layer.in_features, kTileStepK);
@@ -71,12 +81,12 @@ std::uint32_t choose_expert_shape(const ExpertSizes& sizes) {
   const std::uint32_t average = divided_up(sizes.num_rows, sizes.num_experts);
   if (!sizes.batch_invariant && average <= 8) {
     // The larger of the two where every multiprocessor has one of its blocks, the lean one where it has several.
-    const std::uint64_t row_tiles = divided_up(sizes.row_groups, kFragmentShapes[5].tile_groups());
+    const std::uint64_t row_tiles = divided_up(sizes.row_groups, kFragmentShapes[k64x8].tile_groups());
     const std::uint64_t num_blocks = row_tiles * std::min(sizes.num_experts, sizes.num_rows);
-    return num_blocks >= std::uint64_t{3} * sizes.num_sms ? 6 : num_blocks >= sizes.num_sms ? 5 : 4;
+    return num_blocks >= std::uint64_t{3} * sizes.num_sms ? k64x8Lean : num_blocks >= sizes.num_sms ? k64x8 : k32x8;
   }
-  if (!sizes.batch_invariant && average <= 12) return 7;
-  return average <= 48 ? 2 : average <= 160 ? 3 : 8;
+  if (!sizes.batch_invariant && average <= 12) return k64x16;
+  return average <= 48 ? k128x32 : average <= 160 ? k128x64 : k256x64;
 }
 
 }  // namespace nvfp4::kernels::cuda_sm80

@@ -32,7 +32,7 @@ DeviceLinearPlan outline_fragments(const DeviceLinearProblem& problem, const Dev
   return plan;
 }
 
-std::string shared_tiling_text(std::uint32_t rows, std::uint32_t tokens, const TileChoice& choice) {
+std::string choice_text(std::uint32_t rows, std::uint32_t tokens, const TileChoice& choice) {
   if (choice.span_tiles == 1) return tiling_text(rows, tokens, choice.num_splits);
   return tiling_text(rows, tokens) + " in " + std::to_string(choice.num_splits) + " equal shares";
 }
@@ -40,12 +40,12 @@ std::string fragment_tiling(const DeviceLinearProblem& problem, const DeviceCaps
   const TileChoice choice =
       choose_fragments(fragment_layer(plan_without_workspace(problem, caps, num_tokens)), num_tokens);
   const FragmentShape& shape = kFragmentShapes[choice.kind_idx];
-  return shared_tiling_text(shape.rows(), shape.tokens(), choice);
+  return choice_text(shape.rows(), shape.tokens(), choice);
 }
 std::string rows_tiling(const DeviceLinearProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
   const RowsChoice choice = choose_rows(rows_layer(plan_without_workspace(problem, caps, num_tokens)), num_tokens);
   if (choice.is_few) return tiling_text(choice.few.rows(), choice.few.tokens());
-  return shared_tiling_text(choice.many().rows, choice.many().tokens, choice.tiles);
+  return choice_text(choice.many().rows, choice.many().tokens, choice.tiles);
 }
 // FC1's; FC2's may have other rows.
 std::string expert_tiling(const MoeProblem& problem, const DeviceCaps& caps, std::uint32_t num_tokens) {
