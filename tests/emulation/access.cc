@@ -216,4 +216,14 @@ void mark_written(Block& block, const std::byte* to, std::size_t num_bytes, std:
   });
 }
 
+bool is_written(Block& block, const std::byte* place, std::size_t num_bytes) {
+  if (!kChecksAccesses) return true;
+  bool answer = true;
+  block.shared.visit(block.shared.address_of(place), num_bytes, [&](ShadowPlace& shadow, std::size_t /*address*/) {
+    answer = answer && shadow.write.clock != 0;
+    return answer;
+  });
+  return answer;
+}
+
 }  // namespace nvfp4::emulation

@@ -31,6 +31,9 @@ void touch_other(Block& other, std::uint32_t address, std::size_t num_bytes, con
 void mark_in_flight(Block& block, const std::byte* to, std::size_t num_bytes);
 void mark_written(Block& block, const std::byte* to, std::size_t num_bytes, std::uint32_t thread, std::uint32_t clock);
 
+// Whether anything wrote these bytes of the block's shared memory, or is to.
+[[nodiscard]] bool is_written(Block& block, const std::byte* place, std::size_t num_bytes);
+
 // The function that the code belongs to.
 [[nodiscard]] std::string code_name(const void* code);
 

@@ -83,7 +83,30 @@ void AsyncCopies::copy_bulk(Block& block, std::uint32_t to, const void* from, st
   begin(block, copy, __builtin_return_address(0));
   block.barriers.check_published(block, barrier);
   const std::uint32_t clock = block.clock().now;
-  bulk_.push_back({copy, barrier, released_view(block.block_idx(), block.clocks(), block.thread()), clock});
+  bulk_.push_back({copy, {}, barrier, released_view(block.block_idx(), block.clocks(), block.thread()), clock});
+}
+
+void AsyncCopies::copy_box(Block& block, std::uint32_t to, const TensorBox& box, std::uint32_t barrier) {
+  const void* const code = __builtin_return_address(0);
+  const std::uint32_t alignment = box.map->is_swizzled ? 1024 : 128;
+  if (to % alignment != 0) block.fail("copies a box to an address that is no multiple of " + std::to_string(alignment));
+  const Copy copy{to, nullptr, 0, box.num_bytes(), block.thread()};
+  begin(block, copy, code);
+  box.for_each_piece([&](std::uint32_t /*offset*/, const std::byte* from) {
+    if (from != nullptr) touch(AccessKind::kRead, from, TensorBox::kPieceBytes, code);
+  });
+  block.barriers.check_published(block, barrier);
+  const std::uint32_t clock = block.clock().now;
+  bulk_.push_back({copy, box, barrier, released_view(block.block_idx(), block.clocks(), block.thread()), clock});
+}
+
+void AsyncCopies::land(Block& block, const BulkCopy& bulk) {
+  land(block, bulk.copy, bulk.clock);
+  if (bulk.box.map == nullptr) return;
+  std::byte* const to = block.shared.at(bulk.copy.to);
+  bulk.box.for_each_piece([&](std::uint32_t offset, const std::byte* from) {
+    if (from != nullptr) std::memcpy(to + offset, from, TensorBox::kPieceBytes);
+  });
 }
 
 void AsyncCopies::land_one(Block& block) {
@@ -92,7 +115,7 @@ void AsyncCopies::land_one(Block& block) {
   if (idx < bulk_.size()) {
     const BulkCopy landed = std::exchange(bulk_[idx], bulk_.back());
     bulk_.pop_back();
-    land(block, landed.copy, landed.clock);
+    land(block, landed);
     block.barriers.complete_bytes(block, landed.barrier, landed.copy.total_bytes, landed.view);
     return;
   }

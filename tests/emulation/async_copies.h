@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "emulation/clock.h"
+#include "emulation/tensor_box.h"
 
 namespace nvfp4::emulation {
 
@@ -25,6 +26,8 @@ class AsyncCopies {
 
   // cp.async.bulk: counts as num_bytes at the barrier.
   void copy_bulk(Block& block, std::uint32_t to, const void* from, std::uint32_t num_bytes, std::uint32_t barrier);
+  // The same of a box of a tensor.
+  void copy_box(Block& block, std::uint32_t to, const TensorBox& box, std::uint32_t barrier);
   // Copies that land by themselves, and arrivals that wait for copies.
   [[nodiscard]] bool has_bulk() const { return !bulk_.empty() || !arrivals_.empty(); }
   void land_one(Block& block);
@@ -39,6 +42,7 @@ class AsyncCopies {
   };
   struct BulkCopy {
     Copy copy;
+    TensorBox box;  // without a map: none
     std::uint32_t barrier;
     View view;
     std::uint32_t clock;
@@ -54,6 +58,7 @@ class AsyncCopies {
   };
   static void begin(Block& block, const Copy& copy, const void* code);
   static void land(Block& block, const Copy& copy, std::uint32_t clock);
+  static void land(Block& block, const BulkCopy& bulk);
 
   std::vector<OfThread> of_thread_;
   std::vector<BulkCopy> bulk_;

@@ -49,6 +49,7 @@ void Block::begin(const Launch& launch, LaunchOrder& order, std::uint32_t block_
   meetings.begin_block();
   barriers.begin_block();
   copies.begin_block();
+  products.begin_block();
   released_by_atomics.clear();
   while (threads_.size() < num_threads_) threads_.push_back(std::make_unique<Thread>());
   for (std::uint32_t i = 0; i < num_threads_; ++i) {

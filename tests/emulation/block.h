@@ -19,6 +19,7 @@
 #include "emulation/launch_order.h"
 #include "emulation/shared_memory.h"
 #include "emulation/warp_meeting.h"
+#include "emulation/wide_products.h"
 
 namespace nvfp4::emulation {
 
@@ -97,6 +98,7 @@ class Block {
   WarpMeetings meetings;
   Barriers barriers;
   AsyncCopies copies;
+  WideProducts products;
   std::map<const void*, View> released_by_atomics;  // on shared memory: what had been fenced before
   std::mt19937_64 random{1};
 

@@ -73,6 +73,10 @@ T __ldcg(const T* from) {
   return *from;
 }
 template <class T>
+void __stcg(T* to, T value) {
+  *to = value;
+}
+template <class T>
 T __ldcs(const T* from) {
   return *from;
 }

@@ -51,6 +51,29 @@ void load_for_all(Block& block, std::uint32_t first_thread, std::uint32_t /*mask
   }
 }
 
+struct MatrixStore {
+  const std::uint32_t* words;
+  std::uint32_t address;
+  const void* code;
+};
+
+void store_for_all(Block& block, std::uint32_t first_thread, std::uint32_t /*mask*/, const WarpMeetings::Slots& slots) {
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    std::array<std::array<std::uint16_t, 8>, 8> columns;
+    for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
+      const std::uint32_t pair = static_cast<const MatrixStore*>(slots[lane])->words[i];
+      columns[lane % 4 * 2][lane / 4] = static_cast<std::uint16_t>(pair);
+      columns[lane % 4 * 2 + 1][lane / 4] = static_cast<std::uint16_t>(pair >> 16U);
+    }
+    for (std::uint32_t c = 0; c < 8; ++c) {
+      const auto& theirs = *static_cast<const MatrixStore*>(slots[8 * i + c]);
+      if (theirs.address % 16 != 0) block.fail("stores a row of a matrix at an address that is no multiple of 16");
+      touch_as(first_thread + 8 * i + c, AccessKind::kWrite, block.shared.at(theirs.address), 16, theirs.code);
+      std::memcpy(block.shared.at(theirs.address), columns[c].data(), 16);
+    }
+  }
+}
+
 void transpose_for_all(Block& /*block*/, std::uint32_t /*first*/, std::uint32_t /*mask*/,
                        const WarpMeetings::Slots& slots) {
   std::uint16_t matrix[8][8];
@@ -72,30 +95,13 @@ struct Product {
   BlockScales scales{};
 };
 
-#if defined(__x86_64__) && !NVFP4_EMULATION_ASAN
-#define NVFP4_FOR_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define NVFP4_FOR_VECTORS
-#endif
-
-using Row = double __attribute__((vector_size(kColumns * sizeof(double))));  // GCC's and Clang's
-
-// Each sum is in float64, in the order of the depth; products are exact.
-NVFP4_FOR_VECTORS void add_products(Row* sums, const double* a, const Row* b, std::uint32_t depth) {
-  for (std::uint32_t row = 0; row < kRows; ++row) {
-    Row sum = sums[row];
-    for (std::uint32_t k = 0; k < depth; ++k) sum += a[row * depth + k] * b[k];
-    sums[row] = sum;
-  }
-}
-
 template <std::uint32_t kDepth>
 struct Operands {
   double a[kRows][kDepth];
-  Row b[kDepth];
+  RowOfSums b[kDepth];
 
   void add_product(const WarpMeetings::Slots& slots) const {
-    Row sums[kRows];
+    RowOfSums sums[kRows];
     for (std::uint32_t lane = 0; lane < kWarpLanes; ++lane) {
       for (std::uint32_t i = 0; i < 4; ++i) {
         const ElementPlace place = place_of_c(lane, i);
@@ -176,9 +182,28 @@ void meet_all_lanes(const char* what, void* slot, WarpMeetings::Complete complet
 
 }  // namespace
 
+#if defined(__x86_64__) && !NVFP4_EMULATION_ASAN
+#define NVFP4_FOR_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define NVFP4_FOR_VECTORS
+#endif
+
+NVFP4_FOR_VECTORS void add_products(RowOfSums* sums, const double* a, const RowOfSums* b, std::uint32_t depth) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
+    RowOfSums sum = sums[row];
+    for (std::uint32_t k = 0; k < depth; ++k) sum += a[row * depth + k] * b[k];
+    sums[row] = sum;
+  }
+}
+
 void load_matrices(std::uint32_t* words, std::uint32_t num_matrices, bool is_transposed, std::uint32_t address) {
   MatrixLoad slot{words, num_matrices, is_transposed, address, __builtin_return_address(0)};
   meet_all_lanes("ldmatrix", &slot, load_for_all);
+}
+
+void store_matrices_transposed(const std::uint32_t* words, std::uint32_t address) {
+  MatrixStore slot{words, address, __builtin_return_address(0)};
+  meet_all_lanes("stmatrix", &slot, store_for_all);
 }
 
 std::uint32_t transpose_matrix(std::uint32_t pair) {

@@ -10,6 +10,9 @@ namespace nvfp4::emulation {
 // words[i] becomes row g, columns 2t and 2t + 1 of matrix i; transposed: rows 2t and 2t + 1 of column g.
 void load_matrices(std::uint32_t* words, std::uint32_t num_matrices, bool is_transposed, std::uint32_t address);
 [[nodiscard]] std::uint32_t transpose_matrix(std::uint32_t pair);
+// The other way: of four matrices, words[i] are row g, columns 2t and 2t + 1; lane 8 i + c gives the shared address of
+// column c of matrix i.
+void store_matrices_transposed(const std::uint32_t* words, std::uint32_t address);
 
 // c[16][8] += a[16][16] * b[16][8] in BF16: exact products, summed in float64 and rounded to float32 once.
 void multiply_bf16(float* c, const std::uint32_t* a, const std::uint32_t* b);
@@ -21,6 +24,10 @@ struct BlockScales {
   std::uint32_t row_lanes = 0;
   std::uint32_t column_lane = 0;
 };
+// Sums of 16 rows and 8 columns: each in float64, in the order of the depth.
+using RowOfSums = double __attribute__((vector_size(8 * sizeof(double))));  // GCC's and Clang's
+void add_products(RowOfSums* sums, const double* a, const RowOfSums* b, std::uint32_t depth);
+
 // c[16][8] += a[16][64] * b[64][8] in E2M1, each block of 16 along K times its E4M3 scale. Exact products, summed in
 // float64 and rounded to float32 once.
 void multiply_nvfp4(float* c, const std::uint32_t* a, const std::uint32_t* b, const BlockScales& scales);

@@ -15,6 +15,7 @@ enum class PlantedFault : std::uint8_t {
   kNoWaitForKernels,   // kernels do not wait for those ahead
   kNoClusterBarrier,   // the wait of a cluster returns at once
   kNoBulkWait,         // waits for barriers in memory do
+  kNoProductWait,      // products that run beside the threads (wgmma) are never done
   kNoArrivalOrder,     // who waits at a barrier in memory is not behind those who arrived
   kSwappedFragment,    // products take rows g + 8 of a for columns 2t + 8
 };

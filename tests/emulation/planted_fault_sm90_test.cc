@@ -1,5 +1,5 @@
-// Faults planted into Hopper's kernels for few tokens, and into small ones that use what only newer devices have:
-// kernels that overlap, clusters, barriers in memory. Each is found; what is right raises no alarm.
+// Faults planted into Hopper's kernels, and into small ones that use what only newer devices have: kernels that
+// overlap, clusters, barriers in memory. Each is found; what is right raises no alarm.
 #include <gmock/gmock.h>
 #include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
@@ -16,6 +16,7 @@
 #include "kernels/cuda_shared/dependent_launch.cuh"
 #include "kernels/cuda_shared/dynamic_shared.cuh"
 #include "kernels/cuda_sm90/moe_decode.h"
+#include "kernels/cuda_sm90/moe_nvfp4_bf16_wgmma.h"
 #include "kernels/reference/moe.h"
 #include "support/gpu_moe.h"
 
@@ -50,7 +51,8 @@ class Sm90Faults : public testing::Test {
 };
 
 // A layer of the real kernels; the relative error.
-double error_of(std::uint32_t num_tokens, std::uint32_t hidden = 80, std::uint32_t top_k = 3) {
+double error_of(const kernels::DeviceMoeKernel& kernel, std::uint32_t num_tokens, std::uint32_t hidden,
+                std::uint32_t top_k) {
   const GpuQueue queue;
   support::Random random(3);
   support::MoeSpec spec;
@@ -65,9 +67,18 @@ double error_of(std::uint32_t num_tokens, std::uint32_t hidden = 80, std::uint32
   testing::TestPartResultArray failures;
   const testing::ScopedFakeTestPartResultReporter reporter(
       testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &failures);
-  const auto y = support::GpuMoe(queue, moe).run(kernels::cuda_sm90::moe_nvfp4_bf16_mma_bulk(), 0, num_tokens);
+  const auto y = support::GpuMoe(queue, moe).run(kernel, 0, num_tokens);
   const double error = kernels::reference::relative_error(y, moe.reference());
   return std::isnan(error) ? INFINITY : error;
+}
+// Of few tokens.
+double error_of(std::uint32_t num_tokens, std::uint32_t hidden = 80, std::uint32_t top_k = 3) {
+  return error_of(kernels::cuda_sm90::moe_nvfp4_bf16_mma_bulk(), num_tokens, hidden, top_k);
+}
+// Of many, with tiles of FC1 for all kinds of numbers of them; rings go round more than once.
+constexpr std::uint32_t kTokensOfWgmma[] = {9, 50, 150};
+double wgmma_error_of(std::uint32_t num_tokens) {
+  return error_of(kernels::cuda_sm90::moe_nvfp4_bf16_wgmma(), num_tokens, 400, 2);
 }
 
 constexpr std::uint32_t kOne = 1;
@@ -131,6 +142,40 @@ TEST_F(Sm90Faults, ARemovedWaitForTheKernelAheadIsFound) {
   const WithPlantedFault planted(PlantedFault::kNoWaitForKernels);
   for (const std::uint32_t num_tokens : {kOne, kFew, kMany}) {
     static_cast<void>(error_of(num_tokens));
+    EXPECT_THAT(all_faults(), HasSubstr("it may not have ended")) << num_tokens;
+  }
+}
+
+TEST_F(Sm90Faults, NoneRaisesNoAlarmWithWgmma) {
+  for (const std::uint32_t num_tokens : kTokensOfWgmma) EXPECT_LE(wgmma_error_of(num_tokens), kTolerance);
+  EXPECT_FALSE(has_faults());
+}
+
+// Sums, operands, or a stage of the ring are somebody else's before the products have ended.
+TEST_F(Sm90Faults, ARemovedWaitForProductsIsFound) {
+  const WithPlantedFault planted(PlantedFault::kNoProductWait);
+  for (const std::uint32_t num_tokens : kTokensOfWgmma) EXPECT_GT(wgmma_error_of(num_tokens), kTolerance);
+  static_cast<void>(all_faults());
+}
+
+TEST_F(Sm90Faults, ARemovedWaitForAStageIsFound) {
+  const WithPlantedFault planted(PlantedFault::kNoBulkWait);
+  EXPECT_GT(wgmma_error_of(kTokensOfWgmma[0]), kTolerance);
+  EXPECT_THAT(all_faults(), tells_of_disorder());
+}
+
+TEST_F(Sm90Faults, ARemovedOrderOfStagesIsFound) {
+  const WithPlantedFault planted(PlantedFault::kNoArrivalOrder);
+  for (const std::uint32_t num_tokens : kTokensOfWgmma) {
+    static_cast<void>(wgmma_error_of(num_tokens));
+    EXPECT_THAT(all_faults(), HasSubstr("nothing orders the two")) << num_tokens;
+  }
+}
+
+TEST_F(Sm90Faults, ARemovedWaitForTheKernelAheadOfWgmmaIsFound) {
+  const WithPlantedFault planted(PlantedFault::kNoWaitForKernels);
+  for (const std::uint32_t num_tokens : kTokensOfWgmma) {
+    static_cast<void>(wgmma_error_of(num_tokens));
     EXPECT_THAT(all_faults(), HasSubstr("it may not have ended")) << num_tokens;
   }
 }

@@ -17,9 +17,7 @@ namespace nvfp4::kernels::cuda_sm90 {
 
 // gate / (1 + exp(-slope)).
 __device__ __forceinline__ float times_logistic(float gate, float slope) {
-  float power;  // a subnormal one is lost beside the 1
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(slope * -1.4426950408889634F));
-  return __fdividef(gate, 1.0F + power);
+  return __fdividef(gate, 1.0F + power_of_two(slope * -1.4426950408889634F));  // a subnormal one is lost beside the 1
 }
 
 // kRounds: the activations of the layer are NVFP4. These are kernels of their own: in one, the compiler has too few
@@ -140,9 +138,9 @@ struct ExpertUp {
         pairs[i] = exists ? pack_bf16({pair[0], pair[1]}) : 0;
       }
       if constexpr (kGated) {
-        put_transposed(buffer + place_of_piece<4>(output.lane(), output.warp()), pairs);
+        store_4_matrices_transposed(buffer + place_of_piece<4>(output.lane(), output.warp()), pairs);
       } else {
-        put_transposed(buffer + place_of_two_blocks(output), pairs);
+        store_4_matrices_transposed(buffer + place_of_two_blocks(output), pairs);
       }
     };
     const auto take = [&](std::uint32_t column, uint4 numbers) {
@@ -187,10 +185,10 @@ struct ExpertUp {
     __device__ __forceinline__ void store_block(std::uint32_t block, const float* h_of_block) const {
       const bool is_column = block * 8 < num_columns;
       const std::uint32_t offset = block * 8 * kColumnBytes;
-      const std::uint32_t g = transpose_8x8(exists ? pack_bf16({h_of_block[0], h_of_block[1]}) : 0);
+      const std::uint32_t g = transpose_pairs(exists ? pack_bf16({h_of_block[0], h_of_block[1]}) : 0);
       if (is_column) *reinterpret_cast<std::uint32_t*>(of_g + offset) = g;
       if constexpr (!kGated) {
-        const std::uint32_t g8 = transpose_8x8(exists ? pack_bf16({h_of_block[2], h_of_block[3]}) : 0);
+        const std::uint32_t g8 = transpose_pairs(exists ? pack_bf16({h_of_block[2], h_of_block[3]}) : 0);
         if (is_column) *reinterpret_cast<std::uint32_t*>(of_g8 + offset) = g8;
       }
     }

@@ -19,7 +19,7 @@ constexpr const char* kName = "linear_nvfp4_bf16_wgmma";
 
 static_assert(WgmmaShape<32>::kConsumerWarps == kPairWarps && WgmmaShape<kPair64>::kConsumerWarps == kPairWarps);
 static_assert(WgmmaShape<kPair64>::kMaxColumns == kPairColumns && WgmmaShape<kPair64>::kBlocksPerSm == 2);
-static_assert(kLinearWgmmaSharedBytes == WgmmaShape<256>::kSharedBytes + sizeof(TileMap));
+static_assert(kLinearWgmmaSharedBytes == shared_bytes_with<256>(sizeof(TileMap)));
 
 // Clusters of so many blocks that the device runs at once.
 template <std::uint32_t kKind>

@@ -75,8 +75,8 @@ struct LinearOutput {
     const auto put = [&](std::uint32_t block, std::uint32_t buffer) {
       const Outputs now = outputs_of(tile, terms, block * 8 + output.lane() % 4 * 2, sums + 4 * block);
       const Outputs next = outputs_of(tile, terms, block * 8 + 8 + output.lane() % 4 * 2, sums + 4 * block + 4);
-      put_transposed(buffer + place_of_two_blocks(output),
-                     {pack_bf16(now.g), pack_bf16(now.g8), pack_bf16(next.g), pack_bf16(next.g8)});
+      store_4_matrices_transposed(buffer + place_of_two_blocks(output),
+                                  {pack_bf16(now.g), pack_bf16(now.g8), pack_bf16(next.g), pack_bf16(next.g8)});
     };
     const auto take = [&](std::uint32_t column, uint4 numbers) {
       if (column >= tile.num_valid || row >= out_features) return;
@@ -129,8 +129,8 @@ struct LinearOutput {
   __device__ __forceinline__ void store_bf16(const WgmmaTile& tile, std::uint32_t first_row, std::uint32_t first_column,
                                              const Outputs& outputs) const {
     const std::uint32_t lane = threadIdx.x % 32;
-    const std::uint32_t low = transpose_8x8(pack_bf16(outputs.g));
-    const std::uint32_t high = transpose_8x8(pack_bf16(outputs.g8));
+    const std::uint32_t low = transpose_pairs(pack_bf16(outputs.g));
+    const std::uint32_t high = transpose_pairs(pack_bf16(outputs.g8));
     const std::uint32_t column = first_column + lane / 4;
     if (column >= tile.num_valid) return;
     const std::uint32_t row = first_row + lane % 4 * 2;

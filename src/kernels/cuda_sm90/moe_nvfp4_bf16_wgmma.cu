@@ -20,9 +20,9 @@ namespace nvfp4::kernels::cuda_sm90 {
 namespace {
 
 constexpr const char* kName = "moe_nvfp4_bf16_wgmma";
-static_assert(kMoeWgmmaSharedBytes == WgmmaShape<256>::kSharedBytes + sizeof(TileMap));
-static_assert(kMoeWgmmaSharedBytes >= WgmmaShape<64>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes));
-static_assert(kMoeWgmmaSharedBytes >= WgmmaShape<128>::kSharedBytes + sizeof(TileMap) + sizeof(SharedMagnitudes));
+static_assert(kMoeWgmmaSharedBytes == shared_bytes_with<256>(sizeof(TileMap)));
+static_assert(kMoeWgmmaSharedBytes >= shared_bytes_with<64>(sizeof(TileMap) + sizeof(SharedMagnitudes)));
+static_assert(kMoeWgmmaSharedBytes >= shared_bytes_with<128>(sizeof(TileMap) + sizeof(SharedMagnitudes)));
 static_assert(kMoeWgmmaMaxRowNumbers == kMaxRowNumbers);
 
 std::uint32_t kind_of_fc1(const ExpertLayer& layer) { return expert_columns(layer.num_rows, layer.num_experts); }

@@ -23,6 +23,16 @@ __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
+// Registers of each thread of this warpgroup from here on.
+template <std::uint32_t kRegisters>
+__device__ __forceinline__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <std::uint32_t kRegisters>
+__device__ __forceinline__ void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
 // The registers of d and their numbers, 8 columns at a time.
 // clang-format off
 #define NVFP4_NAMES_8 "%0, %1, %2, %3"

@@ -72,11 +72,7 @@ __device__ __forceinline__ void copy_pieces(const std::uint16_t* from, const std
   }
 #pragma unroll
   for (std::uint32_t step = 0; step < kCount; ++step) {
-    asm volatile(
-        "{\n.reg .b64 row;\nmad.wide.u32 row, %1, 2, %2;\ncp.async.cg.shared.global [%0], [row], 16, %3;\n}" ::"r"(
-            to + step * kRowsAtOnce * kColumnBytes),
-        "r"(rows[step]), "l"(from), "r"(num_bytes)
-        : "memory");
+    copy_16_bytes(to + step * kRowsAtOnce * kColumnBytes, from, rows[step], num_bytes);
   }
 }
 

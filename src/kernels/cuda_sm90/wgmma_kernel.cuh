@@ -5,6 +5,9 @@
 
 #include <cstdint>
 
+#include "kernels/cuda_shared/dynamic_shared.cuh"
+#include "kernels/cuda_shared/ptx/grids.cuh"
+#include "kernels/cuda_shared/ptx/matrices.cuh"
 #include "kernels/cuda_sm90/wgmma_copies.cuh"
 #include "kernels/cuda_sm90/wgmma_multiply.cuh"
 #include "kernels/cuda_sm90/wgmma_output.cuh"
@@ -19,51 +22,30 @@ __device__ __forceinline__ std::uint32_t pack_bf16(float2 pair) {
   return *reinterpret_cast<const std::uint32_t*>(&rounded);
 }
 
-// Transposes an 8x8 matrix of 16-bit numbers: lane 4 g + t holds row g, columns 2t and 2t + 1, before and after.
-__device__ __forceinline__ std::uint32_t transpose_8x8(std::uint32_t pair) {
-  std::uint32_t transposed;
-  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(pair));
-  return transposed;
-}
-
-// Shared memory of this block, and of others of its cluster.
-__device__ __forceinline__ void store_shared(std::uint32_t address, float value) {
-  asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
-}
-__device__ __forceinline__ std::uint32_t address_in_cluster(std::uint32_t address, std::uint32_t block) {
-  std::uint32_t remote;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(block));
-  return remote;
-}
-__device__ __forceinline__ float load_cluster(std::uint32_t address) {
-  float value;
-  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
-  return value;
-}
-
 // The sums of all blocks of a cluster, added in their order, to the warps whose share they are: each block keeps
 // its part of the warps. The ring serves as memory: a block of a cluster has one tile. True for those warps.
 template <std::uint32_t kKind, std::uint32_t kSums>
 __device__ __forceinline__ bool add_splits(std::uint32_t num_splits, float (&sums)[kSums], std::uint32_t memory) {
-  static_assert(1024 + WgmmaShape<kKind>::kConsumerWarps * kSums * 128 <= WgmmaShape<kKind>::kSharedBytes);
+  static_assert(WgmmaShape<kKind>::kConsumerWarps * kSums * 128 <= WgmmaShape<kKind>::kSharedBytes);
   const std::uint32_t warp = of_warp((threadIdx.x - kCopyThreads) / 32);
   const std::uint32_t own = memory + warp * kSums * 128 + threadIdx.x % 32 * 4;
-  asm volatile("bar.sync 5, %0;" ::"n"(WgmmaShape<kKind>::kConsumerWarps * 32)
-               : "memory");  // the ring is not read any more
+  sync_warps(5, WgmmaShape<kKind>::kConsumerWarps * 32);  // the ring is not read any more
 #pragma unroll
-  for (std::uint32_t i = 0; i < kSums; ++i) store_shared(own + i * 128, sums[i]);
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  for (std::uint32_t i = 0; i < kSums; ++i) store_float(own + i * 128, sums[i]);
+  arrive_at_cluster_barrier();
+  wait_for_cluster_barrier();
   const bool mine = warp * num_splits / WgmmaShape<kKind>::kConsumerWarps == blockIdx.x % num_splits;
   if (mine) {
 #pragma unroll
     for (std::uint32_t i = 0; i < kSums; ++i) sums[i] = 0;
     for (std::uint32_t part = 0; part < num_splits; ++part) {
-      const std::uint32_t theirs = address_in_cluster(own, part);
+      const std::uint32_t theirs = address_in_block(own, part);
 #pragma unroll
-      for (std::uint32_t i = 0; i < kSums; ++i) sums[i] += load_cluster(theirs + i * 128);
+      for (std::uint32_t i = 0; i < kSums; ++i) sums[i] += load_float_of_cluster(theirs + i * 128);
     }
   }
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  arrive_at_cluster_barrier();
+  wait_for_cluster_barrier();
   return mine;
 }
 
@@ -172,12 +154,11 @@ template <class Epilogue, std::uint32_t kKind, bool kSplit>
 __global__ void __launch_bounds__(WgmmaShape<kKind>::kThreads, WgmmaShape<kKind>::kBlocksPerSm)
     wgmma_kernel(const __grid_constant__ WgmmaProblem problem, const __grid_constant__ Epilogue epilogue) {
   using Shape = WgmmaShape<kKind>;
-  extern __shared__ std::uint8_t dynamic[];
   __shared__ TileMap map;
   __shared__ typename Epilogue::Shared shared;
   RingCursor<kKind> ring;
-  ring.base = (shared_address(dynamic) + 1023) / 1024 * 1024;
-  asm volatile("" : "+r"(ring.base));  // kept in a register
+  ring.base = shared_address(dynamic_shared());
+  pin(ring.base);  // kept in a register
   if (threadIdx.x == 0) init_ring<kKind>(ring.base, Epilogue::kRowSource ? 1 + kCopyThreads : 1);
   // An image's kernel comes after the one that made the offsets, and that one let it start: they are there.
   if constexpr (Epilogue::kRowSource) wait_for_earlier_kernels();

@@ -15,17 +15,15 @@ namespace nvfp4::kernels::cuda_sm90 {
 __device__ __forceinline__ std::uint32_t of_warp(std::uint32_t value) { return __shfl_sync(0xFFFFFFFFU, value, 0); }
 
 __device__ __forceinline__ uint4 load_shared_16(std::uint32_t address) {
-  uint4 value;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-               : "r"(address));
-  return value;
+  std::uint32_t words[4];
+  load_4_words(words, address);
+  return {words[0], words[1], words[2], words[3]};
 }
 
 __device__ __forceinline__ uint2 load_shared_8(std::uint32_t address) {
-  uint2 value;
-  asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(value.x), "=r"(value.y) : "r"(address));
-  return value;
+  std::uint32_t words[2];
+  load_2_words(words, address);
+  return {words[0], words[1]};
 }
 
 // kSteps products, of 16 numbers of K each, for more than kLow and at most kHigh columns. The number of columns is
@@ -71,7 +69,8 @@ class RowProducts {
     const std::uint32_t own = (threadIdx.x - kCopyThreads) / 32 * Shape::kGroupBytes;
     own_scales_ = own + lane / 4 * 8;
     own_codes_ = own + static_cast<std::uint32_t>(Fragment16x64::kCodesOffset) + lane * 16;
-    asm volatile("" : "+r"(own_scales_), "+r"(own_codes_));  // computed once
+    pin(own_scales_);  // computed once
+    pin(own_codes_);
     ring.wait_full();
     if constexpr (kThreadCopies) publish_to_async_proxy();
     read(ring, 0);
@@ -174,12 +173,12 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[kHigh / 2], RingCurs
                                               std::uint32_t num_columns, std::uint32_t sixteen) {
   using Shape = WgmmaShape<kKind>;
   RowProducts<kThreadCopies, kKind, kLow, kHigh> rows(ring, num_columns, sixteen);
-  [[maybe_unused]] std::uint32_t first[4][4];
+  // Decoded weights, until the last products have ended.
+  [[maybe_unused]] std::uint32_t first[4][4], second[4][4];
+  [[maybe_unused]] std::uint32_t low[2][4], high[2][4];
   std::uint32_t done;  // the stage that products still read
   if constexpr (Shape::kHalfBuffers) {
     constexpr std::uint32_t kOther = Shape::kStageTiles - 1;
-    std::uint32_t low[2][4];
-    std::uint32_t high[2][4];
     done = 0;
     for (std::uint32_t left = k_tiles;; left -= 2) {
       const std::uint32_t stage = ring.empty();
@@ -199,7 +198,6 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[kHigh / 2], RingCurs
     }
   } else {
     constexpr std::uint32_t kOther = Shape::kStageTiles - 1;
-    std::uint32_t second[4][4];
     done = ring.empty();
     for (std::uint32_t left = k_tiles;; left -= 2) {
       std::uint32_t stage = ring.empty();

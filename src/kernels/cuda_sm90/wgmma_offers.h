@@ -11,8 +11,8 @@ namespace nvfp4::kernels::cuda_sm90 {
 [[nodiscard]] const DeviceMoeOffer& moe_nvfp4_bf16_wgmma_offer();
 
 // Of a block, at least; of activations that a kernel can find.
-inline constexpr std::uint64_t kLinearWgmmaSharedBytes = 230128;
-inline constexpr std::uint64_t kMoeWgmmaSharedBytes = 230128;
+inline constexpr std::uint64_t kLinearWgmmaSharedBytes = 229472;
+inline constexpr std::uint64_t kMoeWgmmaSharedBytes = 229472;
 inline constexpr std::uint64_t kMoeWgmmaMaxRowNumbers = std::uint64_t{1} << 32;
 
 }  // namespace nvfp4::kernels::cuda_sm90

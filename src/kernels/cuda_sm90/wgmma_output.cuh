@@ -9,6 +9,8 @@
 #include <cstdint>
 
 #include "kernels/cuda_shared/ptx/barriers.cuh"
+#include "kernels/cuda_shared/ptx/matrices.cuh"
+#include "kernels/cuda_shared/ptx/words.cuh"
 #include "kernels/cuda_sm90/wgmma_multiply.cuh"
 
 namespace nvfp4::kernels::cuda_sm90 {
@@ -53,16 +55,8 @@ struct OutputBuffers {
   __device__ __forceinline__ void sync() const { sync_warps(warpgroup, 128); }  // below 8
 };
 
-// Four 8x8 matrices of 16-bit numbers, transposed: lane 4 g + t holds of each row g, columns 2t and 2t + 1, lane
-// 8 i + j the address of the 16 bytes of the i-th one's column j.
-__device__ __forceinline__ void put_transposed(std::uint32_t address, const std::uint32_t (&matrices)[4]) {
-  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
-               "r"(matrices[0]), "r"(matrices[1]), "r"(matrices[2]), "r"(matrices[3])
-               : "memory");
-}
-
-// For put_transposed() of a warp's 16 rows, rows g and g + 8 of a block of 8 columns and of the next: this lane's
-// place.
+// For store_4_matrices_transposed() of a warp's 16 rows, rows g and g + 8 of a block of 8 columns and of the next: this
+// lane's place.
 __device__ __forceinline__ std::uint32_t place_of_two_blocks(const OutputBuffers<8>& output) {
   const std::uint32_t lane = output.lane();
   return place_of_piece<8>(lane / 16 * 8 + lane % 8, output.warp() * 2 + lane / 8 % 2);

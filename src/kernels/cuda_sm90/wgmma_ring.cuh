@@ -62,10 +62,16 @@ struct WgmmaShape {
   static constexpr std::uint32_t kStages = kRingBytes / (kStageTiles * kColumnsBytes + kWeightsBytes);
   static constexpr std::uint32_t kWeightsOffset = kStages * kStageTiles * kColumnsBytes;
   static constexpr std::uint32_t kOutputOffset = kWeightsOffset + kStages * kWeightsBytes;
-  static constexpr std::uint32_t kBarriersOffset = kOutputOffset + kOutputBytes;        // full, empty: 8 bytes each
-  static constexpr std::uint32_t kSharedBytes = kBarriersOffset + 16 * kStages + 1024;  // 1024: to align it
+  static constexpr std::uint32_t kBarriersOffset = kOutputOffset + kOutputBytes;  // full, empty: 8 bytes each
+  static constexpr std::uint32_t kSharedBytes = kBarriersOffset + 16 * kStages;
   static_assert(kStages < kTileSlots);  // copies are at most kStages tiles ahead of a tile that is being stored
 };
+
+// Of a block, with `variables` bytes of the kernel's variables: what it asks for comes behind them, aligned.
+template <std::uint32_t kKind>
+constexpr std::uint64_t shared_bytes_with(std::uint64_t variables) {
+  return (variables + 1023) / 1024 * 1024 + WgmmaShape<kKind>::kSharedBytes;
+}
 
 // A place in the ring; moves on stage by stage over all tiles.
 template <std::uint32_t kKind>
@@ -103,16 +109,6 @@ __device__ __forceinline__ void init_ring(std::uint32_t base, std::uint32_t num_
     init_barrier(base + Shape::kBarriersOffset + 8 * (Shape::kStages + stage), Shape::kConsumerWarps);
   }
   publish_barriers();
-}
-
-// Registers of each thread of this warpgroup from here on.
-template <std::uint32_t kRegisters>
-__device__ __forceinline__ void take_registers() {
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
-}
-template <std::uint32_t kRegisters>
-__device__ __forceinline__ void give_registers() {
-  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
 }  // namespace nvfp4::kernels::cuda_sm90

@@ -42,14 +42,15 @@ struct WgmmaProblem {
   std::uint32_t* arrivals = nullptr;
 };
 
+// Without initialisers: it lies in shared memory.
 struct alignas(16) WgmmaTile {
-  std::uint32_t expert = 0;
-  std::uint32_t first_group = 0;  // of the expert's row groups
-  std::uint32_t num_groups = 0;
-  std::uint32_t first_row = 0;    // sorted row (token) of column 0
-  std::uint32_t image_row = 0;    // the same in an array where every expert starts at a multiple of 8
-  std::uint32_t num_valid = 0;    // tokens
-  std::uint32_t num_columns = 0;  // num_valid up to a multiple of 8
+  std::uint32_t expert;
+  std::uint32_t first_group;  // of the expert's row groups
+  std::uint32_t num_groups;
+  std::uint32_t first_row;    // sorted row (token) of column 0
+  std::uint32_t image_row;    // the same in an array where every expert starts at a multiple of 8
+  std::uint32_t num_valid;    // tokens
+  std::uint32_t num_columns;  // num_valid up to a multiple of 8
 };
 
 // The tiles of all experts in order of the expert; within it, bands of row tiles, and in a band token by token.

@@ -41,6 +41,7 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
   float x, y, z, w;
 };
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 struct alignas(16) ulonglong2 {
   unsigned long long x, y;
 };
@@ -85,4 +86,15 @@ cudaError_t cudaFuncSetAttribute(Kernel kernel, cudaFuncAttribute attribute, int
                                                 static_cast<std::uint64_t>(value))
              ? cudaSuccess
              : cudaErrorInvalidValue;
+}
+
+// As many as there are multiprocessors for.
+template <class Kernel>
+cudaError_t cudaOccupancyMaxActiveClusters(int* count, Kernel /*kernel*/, const cudaLaunchConfig_t* config) {
+  std::uint32_t blocks = 1;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    if (config->attrs[i].id == cudaLaunchAttributeClusterDimension) blocks = config->attrs[i].val.clusterDim.x;
+  }
+  *count = static_cast<int>(nvfp4::emulation::emulated_device().num_sms / blocks);
+  return cudaSuccess;
 }

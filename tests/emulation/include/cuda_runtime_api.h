@@ -40,4 +40,8 @@ struct cudaLaunchConfig_t {
 
 cudaError_t cudaGetDevice(int* device_idx);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device_idx);
+enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess, cudaDriverEntryPointSymbolNotFound };
+enum { cudaEnableDefault = 0 };
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** found, unsigned version, unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult* result);
 const char* cudaGetErrorString(cudaError_t error);

@@ -57,6 +57,16 @@ __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(num_bytes) : "memory");
 }
 
+// The same from the offset-th of 16-bit numbers.
+__device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const std::uint16_t* from, std::uint32_t offset,
+                                              std::uint32_t num_bytes) {
+  asm volatile(
+      "{\n.reg .b64 place;\nmad.wide.u32 place, %1, 2, %2;\ncp.async.cg.shared.global [%0], [place], 16, %3;\n}" ::"r"(
+          to),
+      "r"(offset), "l"(from), "r"(num_bytes)
+      : "memory");
+}
+
 // The same, all of them from memory.
 __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");

@@ -40,6 +40,18 @@ __device__ __forceinline__ std::uint32_t count_arrival(std::uint32_t* counter) {
   return before;
 }
 
+// This shared address of block `rank` of the cluster, for load_float_of_cluster(). Both since sm_90.
+__device__ __forceinline__ std::uint32_t address_in_block(std::uint32_t address, std::uint32_t rank) {
+  std::uint32_t remote;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+  return remote;
+}
+__device__ __forceinline__ float load_float_of_cluster(std::uint32_t address) {
+  float value;
+  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
+  return value;
+}
+
 // The word at this shared address of block `rank` of the cluster.
 __device__ __forceinline__ std::uint32_t load_from_block(std::uint32_t address, std::uint32_t rank) {
   std::uint32_t value = 0;

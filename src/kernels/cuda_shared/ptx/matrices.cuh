@@ -69,6 +69,13 @@ __device__ __forceinline__ void load_2_matrices(std::uint32_t* words, std::uint3
                : "r"(address)
                : "memory");
 }
+// Four 8x8 matrices of 16-bit numbers, transposed: lane 4 g + t holds of each row g, columns 2t and 2t + 1, lane
+// 8 i + j the address of the 16 bytes of the i-th one's column j. Since sm_90.
+__device__ __forceinline__ void store_4_matrices_transposed(std::uint32_t address, const std::uint32_t (&words)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(words[0]),
+               "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
 // Transposes an 8x8 matrix of 16-bit numbers: lane 4 g + t holds row g, columns 2t and 2t + 1, before and after.
 __device__ __forceinline__ std::uint32_t transpose_pairs(std::uint32_t pair) {
   std::uint32_t transposed;

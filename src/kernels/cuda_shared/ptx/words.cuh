@@ -107,9 +107,20 @@ __device__ __forceinline__ std::uint32_t load_word(std::uint32_t address) {
   return word;
 }
 
+__device__ __forceinline__ void store_float(std::uint32_t address, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
+}
+
 // 8 bytes at a shared address.
 __device__ __forceinline__ void load_2_words(std::uint32_t* words, std::uint32_t address) {
   asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(words[0]), "=r"(words[1]) : "r"(address) : "memory");
+}
+
+// 2^value; a subnormal power is 0.
+__device__ __forceinline__ float power_of_two(float value) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value));
+  return power;
 }
 
 // Past the L1 cache; volatile, so that a second pass reads again.

@@ -25,6 +25,14 @@ inline std::uint32_t count_arrival(std::uint32_t* counter) {
   emulation::fence(emulation::FenceScope::kDevice);
   return before;
 }
+// The rank in the highest three bits: no shared address has them.
+inline std::uint32_t address_in_block(std::uint32_t address, std::uint32_t rank) { return rank << 29U | address; }
+inline float load_float_of_cluster(std::uint32_t address) {
+  emulation::Block& block = *emulation::Block::running();
+  constexpr std::uint32_t kAddressBits = (1U << 29U) - 1;
+  return __uint_as_float(
+      block.cluster()->load(block, address & kAddressBits, address >> 29U, __builtin_return_address(0)));
+}
 inline std::uint32_t load_from_block(std::uint32_t address, std::uint32_t rank) {
   emulation::Block& block = *emulation::Block::running();
   return block.cluster()->load(block, address, rank, __builtin_return_address(0));

@@ -28,6 +28,9 @@ inline void load_2_matrices(std::uint32_t* words, std::uint32_t address) {
 inline void load_4_matrices_transposed(std::uint32_t* words, std::uint32_t address) {
   emulation::load_matrices(words, 4, true, address);
 }
+inline void store_4_matrices_transposed(std::uint32_t address, const std::uint32_t (&words)[4]) {
+  emulation::store_matrices_transposed(words, address);
+}
 inline std::uint32_t transpose_pairs(std::uint32_t pair) { return emulation::transpose_matrix(pair); }
 
 }  // namespace nvfp4::kernels

@@ -44,6 +44,7 @@ inline std::uint32_t encode_e2m1_pair(float low, float high) {
   return std::uint32_t{encode_e2m1(low)} | std::uint32_t{encode_e2m1(high)} << 4U;
 }
 inline std::uint32_t lane_from_here_on() { return threadIdx.x % 32; }
+inline std::uint32_t thread_from_here_on() { return threadIdx.x; }
 inline void load_4_words(std::uint32_t* words, std::uint32_t address) {
   const auto* const from = reinterpret_cast<const uint4*>(emulation::Block::running()->shared.at(address));
   const uint4 loaded = *from;
@@ -52,12 +53,16 @@ inline void load_4_words(std::uint32_t* words, std::uint32_t address) {
 inline std::uint32_t load_word(std::uint32_t address) {
   return *reinterpret_cast<const std::uint32_t*>(emulation::Block::running()->shared.at(address));
 }
+inline void store_float(std::uint32_t address, float value) {
+  *reinterpret_cast<float*>(emulation::Block::running()->shared.at(address)) = value;
+}
 inline void load_2_words(std::uint32_t* words, std::uint32_t address) {
   const auto* const from = reinterpret_cast<const uint2*>(emulation::Block::running()->shared.at(address));
   const uint2 loaded = *from;
   words[0] = loaded.x;
   words[1] = loaded.y;
 }
+inline float power_of_two(float value) { return std::exp2(value); }
 inline uint4 load_past_l1(const uint4* from) { return *from; }
 
 }  // namespace nvfp4::kernels
