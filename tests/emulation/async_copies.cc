@@ -88,7 +88,7 @@ void AsyncCopies::copy_bulk(Block& block, std::uint32_t to, const void* from, st
 
 void AsyncCopies::copy_box(Block& block, std::uint32_t to, const TensorBox& box, std::uint32_t barrier) {
   const void* const code = __builtin_return_address(0);
-  const std::uint32_t alignment = box.map->is_swizzled ? 1024 : 128;
+  const std::uint32_t alignment = box.map.is_swizzled ? 1024 : 128;
   if (to % alignment != 0) block.fail("copies a box to an address that is no multiple of " + std::to_string(alignment));
   const Copy copy{to, nullptr, 0, box.num_bytes(), block.thread()};
   begin(block, copy, code);
@@ -102,7 +102,7 @@ void AsyncCopies::copy_box(Block& block, std::uint32_t to, const TensorBox& box,
 
 void AsyncCopies::land(Block& block, const BulkCopy& bulk) {
   land(block, bulk.copy, bulk.clock);
-  if (bulk.box.map == nullptr) return;
+  if (bulk.box.map.rank == 0) return;
   std::byte* const to = block.shared.at(bulk.copy.to);
   bulk.box.for_each_piece([&](std::uint32_t offset, const std::byte* from) {
     if (from != nullptr) std::memcpy(to + offset, from, TensorBox::kPieceBytes);

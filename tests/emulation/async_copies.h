@@ -42,7 +42,7 @@ class AsyncCopies {
   };
   struct BulkCopy {
     Copy copy;
-    TensorBox box;  // without a map: none
+    TensorBox box;  // with a rank of 0: none
     std::uint32_t barrier;
     View view;
     std::uint32_t clock;

@@ -48,8 +48,8 @@ bool Cluster::run_blocks(std::uint32_t count) {
       block.leave();
       if (block.num_idle_passes() >= kMaxIdlePasses) ++num_idle;
     }
-    std::erase_if(left, [&](std::uint32_t i) { return blocks_[i]->has_ended(); });
-    if (left.empty() || num_idle < left.size()) continue;
+    const bool has_ended = std::erase_if(left, [&](std::uint32_t i) { return blocks_[i]->has_ended(); }) != 0;
+    if (left.empty() || has_ended || num_idle < left.size()) continue;
     blocks_[left[0]]->report_deadlock();
     return false;
   }

@@ -17,7 +17,7 @@ inline void copy_bulk_once(std::uint32_t to, const void* from, std::uint32_t num
 inline void copy_box(std::uint32_t to, const void* map, std::uint32_t x, std::uint32_t y, std::uint32_t z,
                      std::uint32_t barrier) {
   emulation::Block& block = *emulation::Block::running();
-  block.copies.copy_box(block, to, {static_cast<const CUtensorMap*>(map), {x, y, z}}, barrier);
+  block.copies.copy_box(block, to, {*static_cast<const CUtensorMap*>(map), {x, y, z}}, barrier);
 }
 inline void copy_box(std::uint32_t to, const void* map, std::uint32_t x, std::uint32_t y, std::uint32_t barrier) {
   copy_box(to, map, x, y, 0, barrier);
