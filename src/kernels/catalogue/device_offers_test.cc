@@ -157,12 +157,12 @@ TEST(DeviceOffers, OneGenerationEarlierHasNone) {
 
 TEST(DeviceOffers, SharedMemoryDecidesAtItsEdge) {
   DeviceCaps caps = caps_of("sm90");
-  caps.shared_bytes_per_block = 230128;
+  caps.shared_bytes_per_block = 229472;
   EXPECT_EQ(refusal(device_linear_offers(), "linear_nvfp4_bf16_wgmma", linear(), caps, 16), "");
   --caps.shared_bytes_per_block;
   EXPECT_THAT(refusal(device_linear_offers(), "linear_nvfp4_bf16_wgmma", linear(), caps, 16),
               HasSubstr("shared memory"));
-  caps.shared_bytes_per_block = 230128;
+  caps.shared_bytes_per_block = 229472;
   EXPECT_EQ(refusal(device_moe_offers(), "moe_nvfp4_bf16_wgmma", experts(), caps, 16), "");
   --caps.shared_bytes_per_block;
   EXPECT_THAT(refusal(device_moe_offers(), "moe_nvfp4_bf16_wgmma", experts(), caps, 16), HasSubstr("shared memory"));
