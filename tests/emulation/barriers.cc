@@ -89,6 +89,8 @@ void Barriers::end_phase_if_complete(Block& block, InMemory& barrier) {
   if (barrier.pending_arrivals < 0) block.fail("is one arrival too many at a barrier in shared memory");
   if (barrier.pending_arrivals != 0 || barrier.pending_bytes != 0) return;
   ++barrier.phase;
+  for (const std::uint32_t thread : barrier.waiting) block.wake(thread);
+  barrier.waiting.clear();
   barrier.pending_arrivals = barrier.count;
   barrier.completed = barrier.arriving;
   block.note_progress();
@@ -117,8 +119,17 @@ void Barriers::complete_bytes(Block& block, std::uint32_t address, std::uint32_t
 
 bool Barriers::try_wait(Block& block, std::uint32_t address, std::uint32_t parity) {
   if (is_planted(PlantedFault::kNoBulkWait)) return true;
-  if (use(block, address).phase % 2 == parity) block.yield("a barrier in shared memory");
   InMemory& barrier = at(block, address);
+  if (barrier.phase % 2 == parity) {
+    barrier.waiting.push_back(block.thread());
+    block.wait("a barrier in shared memory");
+  }
+  return test(block, address, parity);
+}
+
+bool Barriers::test(Block& block, std::uint32_t address, std::uint32_t parity) {
+  if (is_planted(PlantedFault::kNoBulkWait)) return true;
+  InMemory& barrier = use(block, address);
   if (barrier.phase % 2 == parity) return false;
   block.clock().view.join(barrier.completed);
   block.note_progress();

@@ -33,7 +33,8 @@ class Barriers {
   // `from`: what was done before it. By copies, which are no arrivals, and by arrivals that follow copies.
   void complete_bytes(Block& block, std::uint32_t address, std::uint32_t num_bytes, const View& from);
   void arrive_with(Block& block, std::uint32_t address, const View& from);
-  // Has the phase of this parity ended? Lets others run when it has not.
+  // Has the phase of this parity ended? try_wait() returns when a phase has.
+  [[nodiscard]] bool test(Block& block, std::uint32_t address, std::uint32_t parity);
   [[nodiscard]] bool try_wait(Block& block, std::uint32_t address, std::uint32_t parity);
 
  private:
@@ -52,6 +53,7 @@ class Barriers {
     std::uint32_t phase = 0;
     View arriving;
     View completed;
+    std::vector<std::uint32_t> waiting;  // threads
   };
   InMemory& at(Block& block, std::uint32_t address);
   // By the running thread, which changes it.

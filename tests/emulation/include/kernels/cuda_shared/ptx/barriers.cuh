@@ -28,7 +28,10 @@ inline bool try_barrier(std::uint32_t barrier, std::uint32_t parity) {
   emulation::Block& block = *emulation::Block::running();
   return block.barriers.try_wait(block, barrier, parity);
 }
-inline bool test_barrier(std::uint32_t barrier, std::uint32_t parity) { return try_barrier(barrier, parity); }
+inline bool test_barrier(std::uint32_t barrier, std::uint32_t parity) {
+  emulation::Block& block = *emulation::Block::running();
+  return block.barriers.test(block, barrier, parity);
+}
 inline void wait_in_loop(std::uint32_t barrier, std::uint32_t parity) {
   while (!try_barrier(barrier, parity)) {
   }
